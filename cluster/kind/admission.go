@@ -1,0 +1,54 @@
+package kind
+
+import (
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+)
+
+func mutatingWebhookConfiguration() *Kind {
+	k := define[admissionv1.MutatingWebhookConfiguration, admissionv1.MutatingWebhookConfigurationList](
+		admissionv1.SchemeGroupVersion, "MutatingWebhookConfiguration", "mutatingwebhookconfigurations")
+	k.Categories = []string{"api-extensions"}
+	k.Generation = true
+	return k
+}
+
+func validatingWebhookConfiguration() *Kind {
+	k := define[admissionv1.ValidatingWebhookConfiguration, admissionv1.ValidatingWebhookConfigurationList](
+		admissionv1.SchemeGroupVersion, "ValidatingWebhookConfiguration", "validatingwebhookconfigurations")
+	k.Categories = []string{"api-extensions"}
+	k.Generation = true
+	return k
+}
+
+func validatingAdmissionPolicy() *Kind {
+	k := define[admissionv1.ValidatingAdmissionPolicy, admissionv1.ValidatingAdmissionPolicyList](
+		admissionv1.SchemeGroupVersion, "ValidatingAdmissionPolicy", "validatingadmissionpolicies")
+	k.Categories = []string{"api-extensions"}
+	k.Generation = true
+	status(k, func(to, from *admissionv1.ValidatingAdmissionPolicy) { to.Status = from.Status })
+	return k
+}
+
+func validatingAdmissionPolicyBinding() *Kind {
+	k := define[admissionv1.ValidatingAdmissionPolicyBinding, admissionv1.ValidatingAdmissionPolicyBindingList](
+		admissionv1.SchemeGroupVersion, "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings")
+	k.Categories = []string{"api-extensions"}
+	k.Generation = true
+	return k
+}
+
+func mutatingAdmissionPolicy() *Kind {
+	k := define[admissionv1.MutatingAdmissionPolicy, admissionv1.MutatingAdmissionPolicyList](
+		admissionv1.SchemeGroupVersion, "MutatingAdmissionPolicy", "mutatingadmissionpolicies")
+	k.Categories = []string{"api-extensions"}
+	k.Generation = true
+	return k
+}
+
+func mutatingAdmissionPolicyBinding() *Kind {
+	k := define[admissionv1.MutatingAdmissionPolicyBinding, admissionv1.MutatingAdmissionPolicyBindingList](
+		admissionv1.SchemeGroupVersion, "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings")
+	k.Categories = []string{"api-extensions"}
+	k.Generation = true
+	return k
+}

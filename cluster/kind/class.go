@@ -1,0 +1,18 @@
+package kind
+
+import (
+	nodev1 "k8s.io/api/node/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+)
+
+func priorityClass() *Kind {
+	k := define[schedulingv1.PriorityClass, schedulingv1.PriorityClassList](
+		schedulingv1.SchemeGroupVersion, "PriorityClass", "priorityclasses", "pc")
+	k.Generation = true
+	return k
+}
+
+func runtimeClass() *Kind {
+	k := define[nodev1.RuntimeClass, nodev1.RuntimeClassList](nodev1.SchemeGroupVersion, "RuntimeClass", "runtimeclasses")
+	return k
+}

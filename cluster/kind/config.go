@@ -1,0 +1,18 @@
+package kind
+
+import (
+	corev1 "k8s.io/api/core/v1"
+)
+
+func configMap() *Kind {
+	k := defineNamespaced[corev1.ConfigMap, corev1.ConfigMapList](corev1.SchemeGroupVersion, "ConfigMap", "configmaps", "cm")
+	k.Acted = true
+	return k
+}
+
+func secret() *Kind {
+	k := defineNamespaced[corev1.Secret, corev1.SecretList](corev1.SchemeGroupVersion, "Secret", "secrets")
+	k.Acted = true
+	selectable(k, []string{"type"}, func(s *corev1.Secret) []string { return []string{string(s.Type)} })
+	return k
+}

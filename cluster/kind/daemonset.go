@@ -1,0 +1,13 @@
+package kind
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+)
+
+func daemonSet() *Kind {
+	k := defineNamespaced[appsv1.DaemonSet, appsv1.DaemonSetList](appsv1.SchemeGroupVersion, "DaemonSet", "daemonsets", "ds")
+	k.Categories = []string{"all"}
+	k.Generation = true
+	status(k, func(to, from *appsv1.DaemonSet) { to.Status = from.Status })
+	return k
+}

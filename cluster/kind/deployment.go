@@ -1,0 +1,17 @@
+package kind
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+)
+
+func deployment() *Kind {
+	k := defineNamespaced[appsv1.Deployment, appsv1.DeploymentList](appsv1.SchemeGroupVersion, "Deployment", "deployments", "deploy")
+	k.Categories = []string{"all"}
+	k.Acted = true
+	k.Generation = true
+	status(k, func(to, from *appsv1.Deployment) { to.Status = from.Status })
+	scale(k, func(d *appsv1.Deployment) (int32, int32, string) {
+		return orOne(d.Spec.Replicas), d.Status.Replicas, selectorString(d.Spec.Selector)
+	}, func(d *appsv1.Deployment, n int32) { d.Spec.Replicas = &n })
+	return k
+}

@@ -1,0 +1,19 @@
+package kind
+
+import (
+	networkingv1 "k8s.io/api/networking/v1"
+)
+
+func ingress() *Kind {
+	k := defineNamespaced[networkingv1.Ingress, networkingv1.IngressList](networkingv1.SchemeGroupVersion, "Ingress", "ingresses", "ing")
+	k.Generation = true
+	status(k, func(to, from *networkingv1.Ingress) { to.Status = from.Status })
+	return k
+}
+
+func ingressClass() *Kind {
+	k := define[networkingv1.IngressClass, networkingv1.IngressClassList](
+		networkingv1.SchemeGroupVersion, "IngressClass", "ingressclasses")
+	k.Generation = true
+	return k
+}

@@ -1,0 +1,20 @@
+package kind
+
+import (
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+func node() *Kind {
+	k := define[corev1.Node, corev1.NodeList](corev1.SchemeGroupVersion, "Node", "nodes", "no")
+	k.Acted = true
+	status(k, func(to, from *corev1.Node) { to.Status = from.Status })
+	// Nodes register with the status that they have.
+	k.PrepareCreate = nil
+	k.More = []Subresource{{"proxy", corev1.SchemeGroupVersion.WithKind("NodeProxyOptions"), proxyVerbs()}}
+	selectable(k, []string{"spec.unschedulable"}, func(n *corev1.Node) []string {
+		return []string{strconv.FormatBool(n.Spec.Unschedulable)}
+	})
+	return k
+}

@@ -1,0 +1,48 @@
+package kind
+
+import (
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+func pod() *Kind {
+	k := defineNamespaced[corev1.Pod, corev1.PodList](corev1.SchemeGroupVersion, "Pod", "pods", "po")
+	k.Categories = []string{"all"}
+	k.Acted = true
+	k.Generation = true
+	status(k, func(to, from *corev1.Pod) { to.Status = from.Status })
+	k.More = []Subresource{
+		{"attach", corev1.SchemeGroupVersion.WithKind("PodAttachOptions"), streamVerbs()},
+		{"binding", corev1.SchemeGroupVersion.WithKind("Binding"), []string{"create"}},
+		{"ephemeralcontainers", k.GVK, []string{"get", "patch", "update"}},
+		{"eviction", evictionGVK(), []string{"create"}},
+		{"exec", corev1.SchemeGroupVersion.WithKind("PodExecOptions"), streamVerbs()},
+		{"log", k.GVK, []string{"get"}},
+		{"portforward", corev1.SchemeGroupVersion.WithKind("PodPortForwardOptions"), streamVerbs()},
+		{"proxy", corev1.SchemeGroupVersion.WithKind("PodProxyOptions"), proxyVerbs()},
+		{"resize", k.GVK, []string{"get", "patch", "update"}},
+	}
+	selectable(k, []string{
+		"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
+		"spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName",
+	}, podFields)
+	return k
+}
+
+func podFields(p *corev1.Pod) []string {
+	ip := p.Status.PodIP
+	if ip == "" && len(p.Status.PodIPs) > 0 {
+		ip = p.Status.PodIPs[0].IP
+	}
+	return []string{
+		p.Spec.NodeName, string(p.Spec.RestartPolicy), p.Spec.SchedulerName, p.Spec.ServiceAccountName,
+		strconv.FormatBool(p.Spec.HostNetwork), string(p.Status.Phase), ip, ip, p.Status.NominatedNodeName,
+	}
+}
+
+func podTemplate() *Kind {
+	k := defineNamespaced[corev1.PodTemplate, corev1.PodTemplateList](corev1.SchemeGroupVersion, "PodTemplate", "podtemplates")
+	k.Generation = true
+	return k
+}

@@ -1,0 +1,17 @@
+package kind
+
+import (
+	corev1 "k8s.io/api/core/v1"
+)
+
+func limitRange() *Kind {
+	k := defineNamespaced[corev1.LimitRange, corev1.LimitRangeList](corev1.SchemeGroupVersion, "LimitRange", "limitranges", "limits")
+	return k
+}
+
+func resourceQuota() *Kind {
+	k := defineNamespaced[corev1.ResourceQuota, corev1.ResourceQuotaList](
+		corev1.SchemeGroupVersion, "ResourceQuota", "resourcequotas", "quota")
+	status(k, func(to, from *corev1.ResourceQuota) { to.Status = from.Status })
+	return k
+}

@@ -1,0 +1,38 @@
+package kind
+
+import (
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/validation/path"
+)
+
+func role() *Kind {
+	k := defineNamespaced[rbacv1.Role, rbacv1.RoleList](rbacv1.SchemeGroupVersion, "Role", "roles")
+	k.Acted = true
+	k.ValidateName = rbacName
+	return k
+}
+
+func roleBinding() *Kind {
+	k := defineNamespaced[rbacv1.RoleBinding, rbacv1.RoleBindingList](rbacv1.SchemeGroupVersion, "RoleBinding", "rolebindings")
+	k.Acted = true
+	k.ValidateName = rbacName
+	return k
+}
+
+func clusterRole() *Kind {
+	k := define[rbacv1.ClusterRole, rbacv1.ClusterRoleList](rbacv1.SchemeGroupVersion, "ClusterRole", "clusterroles")
+	k.Acted = true
+	k.ValidateName = rbacName
+	return k
+}
+
+func clusterRoleBinding() *Kind {
+	k := define[rbacv1.ClusterRoleBinding, rbacv1.ClusterRoleBindingList](
+		rbacv1.SchemeGroupVersion, "ClusterRoleBinding", "clusterrolebindings")
+	k.Acted = true
+	k.ValidateName = rbacName
+	return k
+}
+
+// rbacName: RBAC names ("system:node") need only be a path segment.
+func rbacName(name string, prefix bool) []string { return path.ValidatePathSegmentName(name, prefix) }

@@ -1,0 +1,17 @@
+package kind
+
+import (
+	corev1 "k8s.io/api/core/v1"
+)
+
+func service() *Kind {
+	k := defineNamespaced[corev1.Service, corev1.ServiceList](corev1.SchemeGroupVersion, "Service", "services", "svc")
+	k.Categories = []string{"all"}
+	k.Acted = true
+	status(k, func(to, from *corev1.Service) { to.Status = from.Status })
+	k.More = []Subresource{{"proxy", corev1.SchemeGroupVersion.WithKind("ServiceProxyOptions"), proxyVerbs()}}
+	selectable(k, []string{"spec.clusterIP", "spec.type"}, func(s *corev1.Service) []string {
+		return []string{s.Spec.ClusterIP, string(s.Spec.Type)}
+	})
+	return k
+}

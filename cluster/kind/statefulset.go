@@ -1,0 +1,24 @@
+package kind
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+)
+
+func statefulSet() *Kind {
+	k := defineNamespaced[appsv1.StatefulSet, appsv1.StatefulSetList](appsv1.SchemeGroupVersion, "StatefulSet", "statefulsets", "sts")
+	k.Categories = []string{"all"}
+	k.Acted = true
+	k.Generation = true
+	status(k, func(to, from *appsv1.StatefulSet) { to.Status = from.Status })
+	scale(k, func(s *appsv1.StatefulSet) (int32, int32, string) {
+		return orOne(s.Spec.Replicas), s.Status.Replicas, selectorString(s.Spec.Selector)
+	}, func(s *appsv1.StatefulSet, n int32) { s.Spec.Replicas = &n })
+	return k
+}
+
+func controllerRevision() *Kind {
+	k := defineNamespaced[appsv1.ControllerRevision, appsv1.ControllerRevisionList](
+		appsv1.SchemeGroupVersion, "ControllerRevision", "controllerrevisions")
+	k.Acted = true
+	return k
+}

@@ -1,0 +1,40 @@
+package kind
+
+import (
+	storagev1 "k8s.io/api/storage/v1"
+)
+
+func storageClass() *Kind {
+	k := define[storagev1.StorageClass, storagev1.StorageClassList](storagev1.SchemeGroupVersion, "StorageClass", "storageclasses", "sc")
+	k.Acted = true
+	return k
+}
+
+func volumeAttachment() *Kind {
+	k := define[storagev1.VolumeAttachment, storagev1.VolumeAttachmentList](
+		storagev1.SchemeGroupVersion, "VolumeAttachment", "volumeattachments")
+	status(k, func(to, from *storagev1.VolumeAttachment) { to.Status = from.Status })
+	return k
+}
+
+func csiDriver() *Kind {
+	k := define[storagev1.CSIDriver, storagev1.CSIDriverList](storagev1.SchemeGroupVersion, "CSIDriver", "csidrivers")
+	return k
+}
+
+func csiNode() *Kind {
+	k := define[storagev1.CSINode, storagev1.CSINodeList](storagev1.SchemeGroupVersion, "CSINode", "csinodes")
+	return k
+}
+
+func csiStorageCapacity() *Kind {
+	k := defineNamespaced[storagev1.CSIStorageCapacity, storagev1.CSIStorageCapacityList](
+		storagev1.SchemeGroupVersion, "CSIStorageCapacity", "csistoragecapacities")
+	return k
+}
+
+func volumeAttributesClass() *Kind {
+	k := define[storagev1.VolumeAttributesClass, storagev1.VolumeAttributesClassList](
+		storagev1.SchemeGroupVersion, "VolumeAttributesClass", "volumeattributesclasses", "vac")
+	return k
+}
