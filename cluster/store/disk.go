@@ -1,0 +1,227 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/seed38700745/pkg/cluster/object"
+)
+
+const (
+	// format is the version of the layout that DB documents.
+	format = 1
+	// block is how many revisions are reserved at a time. A commit reserves
+	// more when half of it is used. At 2^53, where clients that read numbers
+	// as floats lose count, nine billion crashes have room.
+	block = 1_000_000
+	// lockTimeout is how long Open waits for another process to let go.
+	lockTimeout = time.Second
+	// mmapSize is the address space mapped at first, so that a growing file
+	// is seldom mapped anew. It uses no memory.
+	mmapSize = 64 << 20
+)
+
+// The names in the file; see DB.
+var (
+	metaBucket    = []byte("meta")
+	objectsBucket = []byte("objects")
+	formatKey     = []byte("format")
+	revisionKey   = []byte("revision")
+)
+
+// disk is the bbolt file. After Open only the writer's goroutine uses it.
+type disk struct {
+	bolt     *bolt.DB
+	created  bool  // by this process
+	start    int64 // the revision at Open
+	reserved int64 // revisions up to this one may be used
+	broken   error // why nothing is committed any more
+}
+
+// record is one object on its way to the disk.
+type record struct {
+	revision int64
+	data     []byte // nil: delete
+}
+
+// place says where a record goes.
+type place struct {
+	resource object.Resource
+	key      object.Key
+}
+
+// bytes is the place's key in its resource's bucket.
+func (p place) bytes() []byte { return []byte(p.key.Namespace + "\x00" + p.key.Name) }
+
+func openDisk(path string, noSync bool) (*disk, error) {
+	b, err := bolt.Open(path, 0o600, &bolt.Options{
+		Timeout: lockTimeout,
+		// The list of free pages is found again by a scan at Open, which
+		// reads everything anyway.
+		NoFreelistSync:  true,
+		FreelistType:    bolt.FreelistMapType,
+		InitialMmapSize: mmapSize,
+		NoSync:          noSync,
+		NoGrowSync:      noSync,
+		NoStatistics:    true,
+	})
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, ErrLocked
+	}
+	if err != nil {
+		return nil, err
+	}
+	d := &disk{bolt: b}
+	if err := b.Update(d.begin); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return d, nil
+}
+
+// begin checks the format, finds the revision to start from, and reserves the
+// first block.
+func (d *disk) begin(tx *bolt.Tx) error {
+	meta := tx.Bucket(metaBucket)
+	if meta == nil {
+		d.created = true
+		return d.create(tx)
+	}
+	version, err := number(meta, formatKey)
+	if err != nil {
+		return err
+	}
+	if version > format {
+		return fmt.Errorf("it has format %d, and this program knows formats up to %d: %w", version, format, ErrFormat)
+	}
+	if d.start, err = number(meta, revisionKey); err != nil {
+		return err
+	}
+	d.reserved = d.start + block
+	return putNumber(meta, revisionKey, d.reserved)
+}
+
+// create makes the buckets. An empty store has revision 1: 0 has a meaning of
+// its own as a resourceVersion (Kubernetes: "any").
+func (d *disk) create(tx *bolt.Tx) error {
+	d.start, d.reserved = 1, 1+block
+	if _, err := tx.CreateBucket(objectsBucket); err != nil {
+		return err
+	}
+	meta, err := tx.CreateBucket(metaBucket)
+	if err != nil {
+		return err
+	}
+	return errors.Join(putNumber(meta, formatKey, format), putNumber(meta, revisionKey, d.reserved))
+}
+
+func number(b *bolt.Bucket, key []byte) (int64, error) {
+	v := b.Get(key)
+	if len(v) != 8 {
+		return 0, fmt.Errorf("damaged: %s has %d bytes instead of 8", key, len(v))
+	}
+	return int64(binary.BigEndian.Uint64(v)), nil
+}
+
+func putNumber(b *bolt.Bucket, key []byte, n int64) error {
+	return b.Put(key, binary.BigEndian.AppendUint64(nil, uint64(n)))
+}
+
+// commit makes records durable, and reserves revisions up to a block beyond
+// revision when few are left. After an error nothing of it is on disk, or the
+// disk is broken and commits nothing any more.
+func (d *disk) commit(records map[place]record, revision int64) error {
+	if d.broken != nil {
+		return d.broken
+	}
+	tx, err := d.bolt.Begin(true)
+	if err != nil {
+		return err
+	}
+	id := tx.ID()
+	reserved := d.reserved
+	if revision+block/2 > reserved {
+		reserved = revision + block
+	}
+	if err := fill(tx, records, reserved); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	if err := tx.Commit(); err != nil {
+		return d.fail(err, id)
+	}
+	d.reserved = reserved
+	return nil
+}
+
+func fill(tx *bolt.Tx, records map[place]record, reserved int64) error {
+	if err := putNumber(tx.Bucket(metaBucket), revisionKey, reserved); err != nil {
+		return err
+	}
+	objects := tx.Bucket(objectsBucket)
+	for p, r := range records {
+		b, err := objects.CreateBucketIfNotExists([]byte(p.resource.String()))
+		if err != nil {
+			return err
+		}
+		if r.data == nil {
+			err = b.Delete(p.bytes())
+		} else {
+			err = b.Put(p.bytes(), r.data)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fail judges a failed commit. A full disk took nothing, and may have room
+// later. After other errors the kernel may hold as written what the disk does
+// not have, so that a later success would prove nothing.
+func (d *disk) fail(err error, id int) error {
+	full := noSpace(err)
+	landed := true
+	if viewErr := d.bolt.View(func(tx *bolt.Tx) error {
+		landed = tx.ID() >= id
+		return nil
+	}); viewErr != nil {
+		err = errors.Join(err, viewErr)
+	}
+	if full && !landed {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	d.broken = fmt.Errorf("the disk failed, no more writes until a restart: %w", err)
+	if full {
+		d.broken = fmt.Errorf("%w: %w", ErrFull, d.broken)
+	}
+	return d.broken
+}
+
+// noSpace recognises a full disk also where bbolt keeps only the text.
+func noSpace(err error) bool {
+	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+		if errors.Is(err, e) || strings.Contains(err.Error(), e.Error()) {
+			return true
+		}
+	}
+	return false
+}
+
+// finish gives back the reserved revisions above revision, so that an orderly
+// restart goes on where it stopped.
+func (d *disk) finish(revision int64) error {
+	if d.broken != nil {
+		return nil
+	}
+	return d.bolt.Update(func(tx *bolt.Tx) error {
+		return putNumber(tx.Bucket(metaBucket), revisionKey, revision)
+	})
+}
+
+func (d *disk) close() error { return d.bolt.Close() }
