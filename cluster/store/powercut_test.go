@@ -1,0 +1,166 @@
+//go:build linux
+
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/seed38700745/pkg/cluster/object"
+	"github.com/seed38700745/pkg/cluster/store"
+	"github.com/seed38700745/pkg/cluster/store/powercut"
+)
+
+// noSyncVariable, set to 1, turns syncing off: then TestPowerCut must fail.
+const noSyncVariable = "PKG_TEST_NOSYNC"
+
+// newDisk mounts a disk for the test, or skips it where that is impossible.
+func newDisk(t *testing.T, size int64) *powercut.Disk {
+	t.Helper()
+	d, err := powercut.New(t.TempDir(), size)
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skipf("no disk to cut the power of: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+// TestPowerCut cuts the power at seeded moments of a write load, and checks
+// that every acknowledged write is there afterwards.
+func TestPowerCut(t *testing.T) {
+	moments := 50
+	if testing.Short() {
+		moments = 5
+	}
+	d := newDisk(t, 64<<20)
+	path := filepath.Join(d.Path(), "db")
+	acknowledged := 0
+	for seed := range uint64(moments) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		l := startLoad(t, path, seed, os.Getenv(noSyncVariable) == "1")
+		l.read(t, 1+r.IntN(500))
+		<-time.After(time.Duration(r.IntN(3000)) * time.Microsecond) // not always just after a commit
+		if err := d.Cut(); err != nil {
+			t.Fatal(err)
+		}
+		l.kill(t)
+		if err := d.Remount(); err != nil {
+			t.Fatal(err)
+		}
+		l.check(t, path)
+		acknowledged += l.total
+		if t.Failed() {
+			t.Fatalf("after power cut %d of %d", seed, moments)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d power cuts, %d acknowledged writes, none lost", moments, acknowledged)
+}
+
+// TestKill kills the writing process, again and again on the same file.
+func TestKill(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	for seed := range uint64(5) {
+		l := startLoad(t, path, seed, false)
+		l.read(t, 300)
+		l.kill(t)
+		l.check(t, path)
+		if t.Failed() {
+			t.FailNow()
+		}
+		empty(t, path)
+	}
+}
+
+// empty deletes all objects.
+func empty(t *testing.T, path string) {
+	t.Helper()
+	db := openAt(t, path)
+	db.Snapshot().Ascend(configMaps, "", object.Key{}, func(o object.Object) bool {
+		w := store.Write{Verb: store.Delete, Resource: configMaps, Key: object.KeyOf(o), Lazy: true}
+		if _, err := db.Write(t.Context(), w); err != nil {
+			t.Fatal(err)
+		}
+		return true
+	})
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFullDisk fills the disk: writes that find no room fail and change
+// nothing, and go on when there is room again.
+func TestFullDisk(t *testing.T) {
+	d := newDisk(t, 16<<20)
+	filler := filepath.Join(d.Path(), "filler")
+	if err := os.WriteFile(filler, make([]byte, 6<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(d.Path(), "db")
+	db := openAt(t, path)
+	watch, err := db.Watch(configMaps, "", db.Revision())
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := 0
+	for ; ; written++ {
+		_, err := db.Write(t.Context(), create("a", fmt.Sprint(written), 64<<10))
+		if errors.Is(err, store.ErrFull) {
+			break
+		}
+		if err != nil || written > 1000 {
+			t.Fatalf("write %d: %v, want ErrFull at last", written, err)
+		}
+	}
+	failed := object.Key{Namespace: "a", Name: fmt.Sprint(written)}
+	if _, err := db.Get(configMaps, failed); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("get of what found no room: %v", err)
+	}
+	before := db.Revision()
+	volatile := create("b", "volatile", 1)
+	volatile.Volatile = true
+	if o, err := db.Write(t.Context(), volatile); err != nil || db.Revision() <= before {
+		t.Errorf("volatile write on a full disk: %v, error %v", o, err)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Write(t.Context(), create("a", failed.Name, 64<<10)); err != nil {
+		t.Errorf("write with room again: %v", err)
+	}
+	last := before
+	events, err := watch.Next(t.Context())
+	if err != nil || len(events) != written+2 {
+		t.Errorf("%d events, error %v; want %d", len(events), err, written+2)
+	}
+	for _, e := range events[max(0, len(events)-2):] {
+		if e.Revision <= last {
+			t.Errorf("revision %d after %d", e.Revision, last)
+		}
+		last = e.Revision
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := openAt(t, path)
+	if n := again.Snapshot().Len(configMaps, ""); n != written+1 {
+		t.Errorf("%d objects after reopening, want %d", n, written+1)
+	}
+	if err := again.Close(); err != nil { // before the disk is unmounted
+		t.Fatal(err)
+	}
+}
