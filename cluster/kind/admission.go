@@ -2,6 +2,8 @@ package kind
 
 import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func mutatingWebhookConfiguration() *Kind {
@@ -9,6 +11,7 @@ func mutatingWebhookConfiguration() *Kind {
 		admissionv1.SchemeGroupVersion, "MutatingWebhookConfiguration", "mutatingwebhookconfigurations")
 	k.Categories = []string{"api-extensions"}
 	k.Generation = true
+	k.Default = on(defaults.MutatingWebhookConfiguration)
 	return k
 }
 
@@ -17,6 +20,7 @@ func validatingWebhookConfiguration() *Kind {
 		admissionv1.SchemeGroupVersion, "ValidatingWebhookConfiguration", "validatingwebhookconfigurations")
 	k.Categories = []string{"api-extensions"}
 	k.Generation = true
+	k.Default = on(defaults.ValidatingWebhookConfiguration)
 	return k
 }
 
@@ -26,6 +30,7 @@ func validatingAdmissionPolicy() *Kind {
 	k.Categories = []string{"api-extensions"}
 	k.Generation = true
 	status(k, func(to, from *admissionv1.ValidatingAdmissionPolicy) { to.Status = from.Status })
+	k.Default = on(defaults.ValidatingAdmissionPolicy)
 	return k
 }
 
@@ -34,6 +39,7 @@ func validatingAdmissionPolicyBinding() *Kind {
 		admissionv1.SchemeGroupVersion, "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings")
 	k.Categories = []string{"api-extensions"}
 	k.Generation = true
+	k.Default = on(defaults.ValidatingAdmissionPolicyBinding)
 	return k
 }
 
@@ -42,6 +48,7 @@ func mutatingAdmissionPolicy() *Kind {
 		admissionv1.SchemeGroupVersion, "MutatingAdmissionPolicy", "mutatingadmissionpolicies")
 	k.Categories = []string{"api-extensions"}
 	k.Generation = true
+	k.Default = on(defaults.MutatingAdmissionPolicy)
 	return k
 }
 
@@ -50,5 +57,6 @@ func mutatingAdmissionPolicyBinding() *Kind {
 		admissionv1.SchemeGroupVersion, "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings")
 	k.Categories = []string{"api-extensions"}
 	k.Generation = true
+	k.Default = on(defaults.MutatingAdmissionPolicyBinding)
 	return k
 }

@@ -2,6 +2,8 @@ package kind
 
 import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func horizontalPodAutoscaler() *Kind {
@@ -9,5 +11,6 @@ func horizontalPodAutoscaler() *Kind {
 		autoscalingv2.SchemeGroupVersion, "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa")
 	k.Categories = []string{"all"}
 	status(k, func(to, from *autoscalingv2.HorizontalPodAutoscaler) { to.Status = from.Status })
+	k.Default = on(defaults.HorizontalPodAutoscaler)
 	return k
 }

@@ -3,12 +3,15 @@ package kind
 import (
 	nodev1 "k8s.io/api/node/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func priorityClass() *Kind {
 	k := define[schedulingv1.PriorityClass, schedulingv1.PriorityClassList](
 		schedulingv1.SchemeGroupVersion, "PriorityClass", "priorityclasses", "pc")
 	k.Generation = true
+	k.Default = on(defaults.PriorityClass)
 	return k
 }
 

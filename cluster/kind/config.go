@@ -2,6 +2,8 @@ package kind
 
 import (
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func configMap() *Kind {
@@ -14,5 +16,6 @@ func secret() *Kind {
 	k := defineNamespaced[corev1.Secret, corev1.SecretList](corev1.SchemeGroupVersion, "Secret", "secrets")
 	k.Acted = true
 	selectable(k, []string{"type"}, func(s *corev1.Secret) []string { return []string{string(s.Type)} })
+	k.Default = on(defaults.Secret)
 	return k
 }

@@ -2,6 +2,8 @@ package kind
 
 import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func customResourceDefinition() *Kind {
@@ -11,5 +13,6 @@ func customResourceDefinition() *Kind {
 	k.Acted = true
 	k.Generation = true
 	status(k, func(to, from *apiextensionsv1.CustomResourceDefinition) { to.Status = from.Status })
+	k.Default = on(defaults.CustomResourceDefinition)
 	return k
 }

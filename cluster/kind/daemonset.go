@@ -2,6 +2,8 @@ package kind
 
 import (
 	appsv1 "k8s.io/api/apps/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func daemonSet() *Kind {
@@ -9,5 +11,6 @@ func daemonSet() *Kind {
 	k.Categories = []string{"all"}
 	k.Generation = true
 	status(k, func(to, from *appsv1.DaemonSet) { to.Status = from.Status })
+	k.Default = on(defaults.DaemonSet)
 	return k
 }

@@ -2,6 +2,8 @@ package kind
 
 import (
 	appsv1 "k8s.io/api/apps/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func deployment() *Kind {
@@ -13,5 +15,6 @@ func deployment() *Kind {
 	scale(k, func(d *appsv1.Deployment) (int32, int32, string) {
 		return orOne(d.Spec.Replicas), d.Status.Replicas, selectorString(d.Spec.Selector)
 	}, func(d *appsv1.Deployment, n int32) { d.Spec.Replicas = &n })
+	k.Default = on(defaults.Deployment)
 	return k
 }

@@ -2,6 +2,8 @@ package kind
 
 import (
 	resourcev1 "k8s.io/api/resource/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func deviceClass() *Kind {
@@ -14,12 +16,15 @@ func resourceClaim() *Kind {
 	k := defineNamespaced[resourcev1.ResourceClaim, resourcev1.ResourceClaimList](
 		resourcev1.SchemeGroupVersion, "ResourceClaim", "resourceclaims")
 	status(k, func(to, from *resourcev1.ResourceClaim) { to.Status = from.Status })
+	k.Default = on(defaults.ResourceClaim)
 	return k
 }
 
 func resourceClaimTemplate() *Kind {
-	return defineNamespaced[resourcev1.ResourceClaimTemplate, resourcev1.ResourceClaimTemplateList](
+	k := defineNamespaced[resourcev1.ResourceClaimTemplate, resourcev1.ResourceClaimTemplateList](
 		resourcev1.SchemeGroupVersion, "ResourceClaimTemplate", "resourceclaimtemplates")
+	k.Default = on(defaults.ResourceClaimTemplate)
+	return k
 }
 
 func resourceSlice() *Kind {

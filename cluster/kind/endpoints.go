@@ -3,11 +3,14 @@ package kind
 import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func endpoints() *Kind {
 	k := defineNamespaced[corev1.Endpoints, corev1.EndpointsList](corev1.SchemeGroupVersion, "Endpoints", "endpoints", "ep")
 	k.Acted = true
+	k.Default = on(defaults.Endpoints)
 	return k
 }
 
@@ -16,5 +19,6 @@ func endpointSlice() *Kind {
 		discoveryv1.SchemeGroupVersion, "EndpointSlice", "endpointslices")
 	k.Acted = true
 	k.Generation = true
+	k.Default = on(defaults.EndpointSlice)
 	return k
 }

@@ -2,6 +2,8 @@ package kind
 
 import (
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func flowSchema() *Kind {
@@ -9,6 +11,7 @@ func flowSchema() *Kind {
 		flowcontrolv1.SchemeGroupVersion, "FlowSchema", "flowschemas")
 	k.Generation = true
 	status(k, func(to, from *flowcontrolv1.FlowSchema) { to.Status = from.Status })
+	k.Default = on(defaults.FlowSchema)
 	return k
 }
 
@@ -17,5 +20,6 @@ func priorityLevelConfiguration() *Kind {
 		flowcontrolv1.SchemeGroupVersion, "PriorityLevelConfiguration", "prioritylevelconfigurations")
 	k.Generation = true
 	status(k, func(to, from *flowcontrolv1.PriorityLevelConfiguration) { to.Status = from.Status })
+	k.Default = on(defaults.PriorityLevelConfiguration)
 	return k
 }

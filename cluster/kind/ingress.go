@@ -2,6 +2,8 @@ package kind
 
 import (
 	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func ingress() *Kind {
@@ -15,5 +17,6 @@ func ingressClass() *Kind {
 	k := define[networkingv1.IngressClass, networkingv1.IngressClassList](
 		networkingv1.SchemeGroupVersion, "IngressClass", "ingressclasses")
 	k.Generation = true
+	k.Default = on(defaults.IngressClass)
 	return k
 }

@@ -5,6 +5,8 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func job() *Kind {
@@ -18,6 +20,7 @@ func job() *Kind {
 	selectable(k, []string{"status.successful"}, func(j *batchv1.Job) []string {
 		return []string{strconv.Itoa(int(j.Status.Succeeded))}
 	})
+	k.Default = on(defaults.Job)
 	return k
 }
 
@@ -26,5 +29,6 @@ func cronJob() *Kind {
 	k.Categories = []string{"all"}
 	k.Generation = true
 	status(k, func(to, from *batchv1.CronJob) { to.Status = from.Status })
+	k.Default = on(defaults.CronJob)
 	return k
 }

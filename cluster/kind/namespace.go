@@ -2,6 +2,8 @@ package kind
 
 import (
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func namespace() *Kind {
@@ -10,5 +12,6 @@ func namespace() *Kind {
 	status(k, func(to, from *corev1.Namespace) { to.Status = from.Status })
 	k.More = []Subresource{{"finalize", k.GVK, []string{"update"}}}
 	selectable(k, []string{"status.phase"}, func(n *corev1.Namespace) []string { return []string{string(n.Status.Phase)} })
+	k.Default = on(defaults.Namespace)
 	return k
 }

@@ -2,11 +2,14 @@ package kind
 
 import (
 	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func networkPolicy() *Kind {
 	k := defineNamespaced[networkingv1.NetworkPolicy, networkingv1.NetworkPolicyList](
 		networkingv1.SchemeGroupVersion, "NetworkPolicy", "networkpolicies", "netpol")
 	k.Generation = true
+	k.Default = on(defaults.NetworkPolicy)
 	return k
 }

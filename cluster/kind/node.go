@@ -4,6 +4,8 @@ import (
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func node() *Kind {
@@ -16,5 +18,6 @@ func node() *Kind {
 	selectable(k, []string{"spec.unschedulable"}, func(n *corev1.Node) []string {
 		return []string{strconv.FormatBool(n.Spec.Unschedulable)}
 	})
+	k.Default = on(defaults.Node)
 	return k
 }

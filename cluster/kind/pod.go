@@ -4,6 +4,8 @@ import (
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func pod() *Kind {
@@ -27,6 +29,7 @@ func pod() *Kind {
 		"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
 		"spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName",
 	}, podFields)
+	k.Default = on(defaults.Pod)
 	return k
 }
 
@@ -44,5 +47,6 @@ func podFields(p *corev1.Pod) []string {
 func podTemplate() *Kind {
 	k := defineNamespaced[corev1.PodTemplate, corev1.PodTemplateList](corev1.SchemeGroupVersion, "PodTemplate", "podtemplates")
 	k.Generation = true
+	k.Default = on(defaults.PodTemplate)
 	return k
 }

@@ -2,10 +2,13 @@ package kind
 
 import (
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func limitRange() *Kind {
 	k := defineNamespaced[corev1.LimitRange, corev1.LimitRangeList](corev1.SchemeGroupVersion, "LimitRange", "limitranges", "limits")
+	k.Default = on(defaults.LimitRange)
 	return k
 }
 
@@ -13,5 +16,6 @@ func resourceQuota() *Kind {
 	k := defineNamespaced[corev1.ResourceQuota, corev1.ResourceQuotaList](
 		corev1.SchemeGroupVersion, "ResourceQuota", "resourcequotas", "quota")
 	status(k, func(to, from *corev1.ResourceQuota) { to.Status = from.Status })
+	k.Default = on(defaults.ResourceQuota)
 	return k
 }

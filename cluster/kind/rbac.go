@@ -3,6 +3,8 @@ package kind
 import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/validation/path"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func role() *Kind {
@@ -16,6 +18,7 @@ func roleBinding() *Kind {
 	k := defineNamespaced[rbacv1.RoleBinding, rbacv1.RoleBindingList](rbacv1.SchemeGroupVersion, "RoleBinding", "rolebindings")
 	k.Acted = true
 	k.ValidateName = rbacName
+	k.Default = on(defaults.RoleBinding)
 	return k
 }
 
@@ -31,6 +34,7 @@ func clusterRoleBinding() *Kind {
 		rbacv1.SchemeGroupVersion, "ClusterRoleBinding", "clusterrolebindings")
 	k.Acted = true
 	k.ValidateName = rbacName
+	k.Default = on(defaults.ClusterRoleBinding)
 	return k
 }
 

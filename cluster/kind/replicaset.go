@@ -7,6 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func replicaSet() *Kind {
@@ -21,6 +23,7 @@ func replicaSet() *Kind {
 	selectable(k, []string{"status.replicas"}, func(r *appsv1.ReplicaSet) []string {
 		return []string{strconv.Itoa(int(r.Status.Replicas))}
 	})
+	k.Default = on(defaults.ReplicaSet)
 	return k
 }
 
@@ -37,5 +40,6 @@ func replicationController() *Kind {
 	selectable(k, []string{"status.replicas"}, func(r *corev1.ReplicationController) []string {
 		return []string{strconv.Itoa(int(r.Status.Replicas))}
 	})
+	k.Default = on(defaults.ReplicationController)
 	return k
 }

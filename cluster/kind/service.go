@@ -2,6 +2,8 @@ package kind
 
 import (
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func service() *Kind {
@@ -13,5 +15,6 @@ func service() *Kind {
 	selectable(k, []string{"spec.clusterIP", "spec.type"}, func(s *corev1.Service) []string {
 		return []string{s.Spec.ClusterIP, string(s.Spec.Type)}
 	})
+	k.Default = on(defaults.Service)
 	return k
 }

@@ -2,6 +2,8 @@ package kind
 
 import (
 	appsv1 "k8s.io/api/apps/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func statefulSet() *Kind {
@@ -13,6 +15,7 @@ func statefulSet() *Kind {
 	scale(k, func(s *appsv1.StatefulSet) (int32, int32, string) {
 		return orOne(s.Spec.Replicas), s.Status.Replicas, selectorString(s.Spec.Selector)
 	}, func(s *appsv1.StatefulSet, n int32) { s.Spec.Replicas = &n })
+	k.Default = on(defaults.StatefulSet)
 	return k
 }
 

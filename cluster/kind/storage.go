@@ -2,11 +2,14 @@ package kind
 
 import (
 	storagev1 "k8s.io/api/storage/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func storageClass() *Kind {
 	k := define[storagev1.StorageClass, storagev1.StorageClassList](storagev1.SchemeGroupVersion, "StorageClass", "storageclasses", "sc")
 	k.Acted = true
+	k.Default = on(defaults.StorageClass)
 	return k
 }
 
@@ -19,6 +22,7 @@ func volumeAttachment() *Kind {
 
 func csiDriver() *Kind {
 	k := define[storagev1.CSIDriver, storagev1.CSIDriverList](storagev1.SchemeGroupVersion, "CSIDriver", "csidrivers")
+	k.Default = on(defaults.CSIDriver)
 	return k
 }
 

@@ -2,6 +2,8 @@ package kind
 
 import (
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
 func persistentVolume() *Kind {
@@ -9,6 +11,7 @@ func persistentVolume() *Kind {
 		corev1.SchemeGroupVersion, "PersistentVolume", "persistentvolumes", "pv")
 	k.Acted = true
 	status(k, func(to, from *corev1.PersistentVolume) { to.Status = from.Status })
+	k.Default = on(defaults.PersistentVolume)
 	return k
 }
 
@@ -17,5 +20,6 @@ func persistentVolumeClaim() *Kind {
 		corev1.SchemeGroupVersion, "PersistentVolumeClaim", "persistentvolumeclaims", "pvc")
 	k.Acted = true
 	status(k, func(to, from *corev1.PersistentVolumeClaim) { to.Status = from.Status })
+	k.Default = on(defaults.PersistentVolumeClaim)
 	return k
 }
