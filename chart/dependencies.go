@@ -1,0 +1,248 @@
+package chart
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+)
+
+// ProcessDependencies applies what Chart.yaml says of the subcharts: it makes
+// aliased copies, removes those that tags and conditions turn off, and imports
+// values from the rest. It changes c's metadata, values and dependency tree;
+// [Clone] first to keep the original.
+func ProcessDependencies(c *Chart, vals map[string]any, warn Warn) error {
+	if err := enableDependencies(c, vals, "", warn); err != nil {
+		return err
+	}
+	return importValues(c, warn)
+}
+
+// enableDependencies settles c's subcharts and then theirs. vals are the values of
+// the top chart, coalesced so far, and path the dotted prefix of c's own in them.
+func enableDependencies(c *Chart, vals map[string]any, path string, warn Warn) error {
+	if c.Metadata.Dependencies == nil {
+		return nil
+	}
+	c.SetDependencies(declaredDependencies(c)...)
+	for _, d := range c.Metadata.Dependencies {
+		d.Enabled = true
+	}
+	cvals, err := Coalesce(c, vals, warn)
+	if err != nil {
+		return err
+	}
+	applyTags(c.Metadata.Dependencies, cvals, warn)
+	applyConditions(c.Metadata.Dependencies, cvals, path, warn)
+
+	off := map[string]bool{}
+	kept := []*Dependency(nil)
+	for _, d := range c.Metadata.Dependencies {
+		if d.Enabled {
+			continue
+		}
+		off[d.Name] = true
+	}
+	for _, d := range c.Metadata.Dependencies {
+		if !off[d.Name] {
+			kept = append(kept, d)
+		}
+	}
+	var subs []*Chart
+	for _, sub := range c.Dependencies() {
+		if !off[sub.Name()] {
+			subs = append(subs, sub)
+		}
+	}
+	for _, sub := range subs {
+		if err := enableDependencies(sub, cvals, path+sub.Name()+".", warn); err != nil {
+			return err
+		}
+	}
+	c.Metadata.Dependencies = kept
+	c.SetDependencies(subs...)
+	return nil
+}
+
+// declaredDependencies returns the vendored charts that Chart.yaml does not mention,
+// then those it does, in its order, copied and renamed under their aliases. A
+// requirement's own name becomes its alias.
+func declaredDependencies(c *Chart) []*Chart {
+	var out []*Chart
+	for _, sub := range c.Dependencies() {
+		declared := false
+		for _, d := range c.Metadata.Dependencies {
+			if d != nil && matchesDependency(sub, d) {
+				declared = true
+				break
+			}
+		}
+		if !declared {
+			out = append(out, sub)
+		}
+	}
+	for _, d := range c.Metadata.Dependencies {
+		if d == nil {
+			continue
+		}
+		for _, sub := range c.Dependencies() {
+			if matchesDependency(sub, d) {
+				out = append(out, renamed(sub, d.Alias))
+				break
+			}
+		}
+		if d.Alias != "" {
+			d.Name = d.Alias
+		}
+	}
+	return out
+}
+
+func matchesDependency(sub *Chart, d *Dependency) bool {
+	return sub.Name() == d.Name && CompatibleVersion(d.Version, sub.Metadata.Version)
+}
+
+// renamed copies a subchart under an alias. The copy shares the original's own
+// subcharts, whose parent stays the original, as in Helm: their paths therefore
+// show the original's name unless they are declared (and so copied) themselves.
+func renamed(sub *Chart, alias string) *Chart {
+	out := *sub
+	md := *sub.Metadata
+	if alias != "" {
+		md.Name = alias
+	}
+	out.Metadata = &md
+	return &out
+}
+
+// CompatibleVersion reports whether version satisfies a semver constraint; a
+// constraint or version that does not parse satisfies nothing.
+func CompatibleVersion(constraint, version string) bool {
+	v, err := semver.NewVersion(version)
+	if err != nil {
+		return false
+	}
+	c, err := semver.NewConstraint(constraint)
+	return err == nil && c.Check(v)
+}
+
+// applyTags turns off a dependency when all of its tags that have a value are false.
+func applyTags(deps []*Dependency, vals map[string]any, warn Warn) {
+	tags, ok := Table(vals, "tags")
+	if !ok {
+		return
+	}
+	for _, d := range deps {
+		var on, off bool
+		for _, tag := range d.Tags {
+			switch b := tags[tag].(type) {
+			case bool:
+				on, off = on || b, off || !b
+			default:
+				if _, exists := tags[tag]; exists {
+					warn.printf("Warning: Tag '%s' for chart %s returned non-bool value", tag, d.Name)
+				}
+			}
+		}
+		d.Enabled = on || !off
+	}
+}
+
+// applyConditions lets the first path of a condition that holds a bool decide.
+func applyConditions(deps []*Dependency, vals map[string]any, prefix string, warn Warn) {
+	for _, d := range deps {
+		for _, cond := range strings.Split(strings.TrimSpace(d.Condition), ",") {
+			if cond == "" {
+				continue
+			}
+			v, ok := PathValue(vals, prefix+cond)
+			if !ok {
+				continue
+			}
+			if b, isBool := v.(bool); isBool {
+				d.Enabled = b
+				break
+			}
+			warn.printf("Warning: Condition path '%s' for chart %s returned non-bool value", cond, d.Name)
+		}
+	}
+}
+
+// importValues brings values of subcharts up into their parents, deepest first.
+func importValues(c *Chart, warn Warn) error {
+	for _, sub := range c.Dependencies() {
+		if err := importValues(sub, warn); err != nil {
+			return err
+		}
+	}
+	if c.Metadata.Dependencies == nil {
+		return nil
+	}
+	merge := coalescer{warn: warn, keepNull: true}
+	cvals, err := merge.chart(c, map[string]any{}, "")
+	if err != nil {
+		return err
+	}
+	imported := map[string]any{}
+	for _, d := range c.Metadata.Dependencies {
+		var done []any
+		for _, spec := range d.ImportValues {
+			child, parent, ok := importSpec(spec)
+			if !ok {
+				continue
+			}
+			done = append(done, map[string]string{"child": child, "parent": parent})
+			table, ok := Table(cvals, d.Name+"."+child)
+			if !ok {
+				warn.printf("Warning: ImportValues missing table from chart %s: %s", d.Name, child)
+				continue
+			}
+			imported = MergeTables(imported, nest(parent, table), warn)
+		}
+		d.ImportValues = done
+	}
+	// The parent's own values win over imported ones. The copy keeps tables that
+	// were imported from being changed through the parent's.
+	c.Values = MergeTables(CopyValues(cvals), imported, warn)
+	return nil
+}
+
+// importSpec reads one entry of import-values: a child/parent pair of paths, or
+// the name X, which means the child's table exports.X into the top.
+func importSpec(spec any) (child, parent string, ok bool) {
+	switch s := spec.(type) {
+	case map[string]any:
+		return fmt.Sprint(s["child"]), fmt.Sprint(s["parent"]), true
+	case string:
+		return "exports." + s, ".", true
+	}
+	return "", "", false
+}
+
+// MissingDependencies names what Chart.yaml requires and charts/ does not hold.
+func MissingDependencies(c *Chart) []*Dependency {
+	var missing []*Dependency
+	for _, d := range c.Metadata.Dependencies {
+		found := false
+		for _, sub := range c.Dependencies() {
+			found = found || sub.Name() == d.Name
+		}
+		if !found {
+			missing = append(missing, d)
+		}
+	}
+	return missing
+}
+
+// CheckDependencies returns Helm's error when charts/ lacks a required chart.
+func CheckDependencies(c *Chart) error {
+	missing := MissingDependencies(c)
+	if len(missing) == 0 {
+		return nil
+	}
+	names := make([]string, len(missing))
+	for i, d := range missing {
+		names[i] = d.Name
+	}
+	return fmt.Errorf("found in Chart.yaml, but missing in charts/ directory: %s", strings.Join(names, ", "))
+}

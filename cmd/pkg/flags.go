@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/engine"
+)
+
+// chartFlags say where a chart comes from.
+type chartFlags struct {
+	Version            string
+	Devel              bool
+	Repo               string
+	Username           string
+	Password           string
+	CertFile           string
+	KeyFile            string
+	CAFile             string
+	Insecure           bool
+	PlainHTTP          bool
+	PassCredentialsAll bool
+	DependencyUpdate   bool
+}
+
+// addChartFlags declares the flags of commands that take a chart.
+func (a *app) addChartFlags(f *pflag.FlagSet, c *chartFlags) {
+	f.StringVar(&c.Version, "version", "", "specify a version constraint for the chart version to use. This constraint can be a specific tag (e.g. 1.1.1) or it may reference a valid range (e.g. ^2.0.0). If this is not specified, the latest version is used")
+	f.BoolVar(&c.Devel, "devel", false, "use development versions, too. Equivalent to version '>0.0.0-0'. If --version is set, this is ignored")
+	f.StringVar(&c.Repo, "repo", "", "chart repository url where to locate the requested chart")
+	f.StringVar(&c.Username, "username", "", "chart repository username where to locate the requested chart")
+	f.StringVar(&c.Password, "password", "", "chart repository password where to locate the requested chart")
+	f.StringVar(&c.CertFile, "cert-file", "", "identify HTTPS client using this SSL certificate file")
+	f.StringVar(&c.KeyFile, "key-file", "", "identify HTTPS client using this SSL key file")
+	f.StringVar(&c.CAFile, "ca-file", "", "verify certificates of HTTPS-enabled servers using this CA bundle")
+	f.BoolVar(&c.Insecure, "insecure-skip-tls-verify", false, "skip tls certificate checks for the chart download")
+	f.BoolVar(&c.PlainHTTP, "plain-http", false, "use insecure HTTP connections for the chart download")
+	f.BoolVar(&c.PassCredentialsAll, "pass-credentials", false, "pass credentials to all domains")
+	f.BoolVar(&c.DependencyUpdate, "dependency-update", false, "update dependencies if they are missing before installing the chart")
+}
+
+// nameFlags decide a release's name.
+type nameFlags struct {
+	generate bool
+	template string
+}
+
+func (n *nameFlags) add(f *pflag.FlagSet) {
+	f.BoolVarP(&n.generate, "generate-name", "g", false, "generate the name (and omit the NAME parameter)")
+	f.StringVar(&n.template, "name-template", "", "specify template used to name the release")
+}
+
+// nameAndChart reads the arguments [NAME] CHART. Without a NAME it is fallback,
+// unless the name is generated or rendered.
+func (n *nameFlags) nameAndChart(args []string, fallback string, now func() time.Time) (name, ref string, err error) {
+	switch {
+	case len(args) > 2:
+		return "", "", fmt.Errorf("expected at most two arguments, unexpected arguments: %v", strings.Join(args[2:], ", "))
+	case len(args) == 2 && n.generate:
+		return "", "", errors.New("cannot set --generate-name and also specify a name")
+	case len(args) == 2 && n.template != "":
+		return "", "", errors.New("cannot set --name-template and also specify a name")
+	case len(args) == 2:
+		return args[0], args[1], nil
+	case n.template != "":
+		name, err := engine.ReleaseName(n.template)
+		return name, args[0], err
+	case n.generate:
+		return generatedName(args[0], now()), args[0], nil
+	}
+	return fallback, args[0], nil
+}
+
+// generatedName is Helm's: the chart's base name and the time in seconds.
+func generatedName(ref string, now time.Time) string {
+	base := filepath.Base(ref)
+	if base == "." || base == "" {
+		base = "chart"
+	}
+	if i := strings.IndexByte(base, '.'); i >= 0 {
+		base = base[:i]
+	}
+	return fmt.Sprintf("%s-%d", base, now.Unix())
+}
+
+// renderFlags change how templates run.
+type renderFlags struct {
+	subchartNotes bool
+	enableDNS     bool
+	skipSchema    bool
+}
+
+func (r *renderFlags) add(f *pflag.FlagSet) {
+	f.BoolVar(&r.subchartNotes, "render-subchart-notes", false, "if set, render subchart notes along with the parent")
+	f.BoolVar(&r.enableDNS, "enable-dns", false, "enable DNS lookups when rendering templates")
+	f.BoolVar(&r.skipSchema, "skip-schema-validation", false, "if set, disables JSON schema validation")
+}
+
+// postRenderer is an executable that sees the manifests on stdin and prints others.
+type postRenderer struct {
+	command string
+	args    []string
+}
+
+func (p *postRenderer) add(f *pflag.FlagSet) {
+	f.StringVar(&p.command, "post-renderer", "", "the path to an executable to be used for post rendering. If it exists in $PATH, the binary will be used, otherwise it will try to look for the executable at the given path")
+	f.StringArrayVar(&p.args, "post-renderer-args", nil, "an argument to the post-renderer (can specify multiple)")
+}
+
+func (p *postRenderer) run(ctx context.Context, a *app, manifests []byte) ([]byte, error) {
+	if p.command == "" {
+		return manifests, nil
+	}
+	cmd := exec.CommandContext(ctx, p.command, p.args...)
+	var out, talk bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(manifests), &out, &talk
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("error while running post render on files: error while running command %s. error output:\n%s: %w", p.command, talk.String(), err)
+	}
+	if len(bytes.TrimSpace(out.Bytes())) == 0 {
+		return nil, fmt.Errorf("error while running post render on files: post-renderer %q produced empty output", p.command)
+	}
+	return out.Bytes(), nil
+}
+
+// ignoredFlags are those of install that helm's template command also takes and
+// that change nothing without a cluster.
+type ignoredFlags struct {
+	bools    [12]bool
+	strings  [4]string
+	duration time.Duration
+	labels   map[string]string
+}
+
+func (i *ignoredFlags) addInstall(f *pflag.FlagSet) {
+	for n, name := range []string{
+		"create-namespace", "force", "replace", "wait", "wait-for-jobs", "disable-openapi-validation",
+		"atomic", "skip-crds", "hide-notes", "take-ownership", "verify", "hide-secret",
+	} {
+		f.BoolVar(&i.bools[n], name, false, "accepted for helm's sake; without effect here")
+	}
+	for n, name := range []string{"description", "dry-run", "keyring"} {
+		f.StringVar(&i.strings[n], name, "", "accepted for helm's sake; without effect here")
+	}
+	f.Lookup("dry-run").NoOptDefVal = "client"
+	f.DurationVar(&i.duration, "timeout", 5*time.Minute, "accepted for helm's sake; without effect here")
+	f.StringToStringVarP(&i.labels, "labels", "l", nil, "accepted for helm's sake; without effect here")
+}
+
+// loadForRelease resolves and loads a chart that is to be rendered, with the values
+// given for it: in Helm's order, which decides which error comes first.
+func (a *app) loadForRelease(ctx context.Context, ref string, src chartFlags, v chart.Values) (*chart.Chart, map[string]any, error) {
+	vals, err := v.Merge()
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := a.loadChart(ctx, ref, src)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := chart.CheckInstallable(c); err != nil {
+		return nil, nil, err
+	}
+	if c.Metadata.Deprecated {
+		a.warnf("This chart is deprecated")
+	}
+	if err := chart.CheckDependencies(c); err != nil {
+		return nil, nil, withHint(fmt.Errorf("An error occurred while checking for chart dependencies. You may need to run `helm dependency build` to fetch missing dependencies: %w", err),
+			"pkg dependency build %s, or --dependency-update", ref)
+	}
+	return c, vals, nil
+}

@@ -1,0 +1,27 @@
+// Command pkg is the command line: charts, their rendering, repositories and
+// releases, on this machine's cluster or on any Kubernetes.
+//
+// Exit codes: 0 done; 1 failed; 2 wrong usage, or a diff with changes; 3 timed out;
+// 4 another operation is running.
+//
+// Results go to stdout, everything else to stderr. The program starts in a few
+// milliseconds because it links nothing heavy; deps_test.go keeps it so.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	os.Exit(run())
+}
+
+// run is main with deferred calls and an exit code, for tests to start.
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return newApp().main(ctx, os.Args[1:])
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+const rootLong = `pkg installs Helm charts, on this machine or on any Kubernetes.
+
+  pkg install stable/mysql      a cluster on this machine, MySQL running in it
+  pkg template NAME CHART       what a chart renders to
+  pkg search repo WORD          which charts there are
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or a diff with changes, 3 timed out,
+4 another operation is running.`
+
+// commands lists every command of pkg; a new one is one line here.
+func commands(a *app) []*cobra.Command {
+	return []*cobra.Command{
+		newTemplateCommand(a),
+	}
+}
+
+func newRootCommand(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "pkg",
+		Short:         "install Helm charts, on this machine or on any Kubernetes",
+		Long:          rootLong,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	if a.asHelm {
+		root.Use = "helm"
+	}
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		if a.asHelm {
+			return err
+		}
+		return &exitError{code: exitUsage, err: err}
+	})
+	a.addGlobalFlags(root)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(commands(a)...)
+	return root
+}
+
+func (a *app) addGlobalFlags(root *cobra.Command) {
+	f, g := root.PersistentFlags(), &a.global
+	f.StringVarP(&g.Namespace, "namespace", "n", "", "namespace scope for this request")
+	f.BoolVar(&g.Debug, "debug", a.Env("HELM_DEBUG") == "true" || a.Env("HELM_DEBUG") == "1", "enable verbose output")
+	f.StringVar(&g.Kubeconfig, "kubeconfig", "", "path to the kubeconfig file")
+	f.StringVar(&g.KubeContext, "kube-context", "", "name of the kubeconfig context to use")
+	f.StringVar(&g.KubeAPIServer, "kube-apiserver", "", "the address and the port for the Kubernetes API server")
+	f.StringVar(&g.KubeToken, "kube-token", "", "bearer token used for authentication")
+	f.StringVar(&g.KubeAsUser, "kube-as-user", "", "username to impersonate for the operation")
+	f.StringArrayVar(&g.KubeAsGroups, "kube-as-group", nil, "group to impersonate for the operation, this flag can be repeated to specify multiple groups.")
+	f.StringVar(&g.KubeCAFile, "kube-ca-file", "", "the certificate authority file for the Kubernetes API server connection")
+	f.StringVar(&g.KubeTLSName, "kube-tls-server-name", "", "server name to use for Kubernetes API server certificate validation")
+	f.BoolVar(&g.KubeInsecure, "kube-insecure-skip-tls-verify", false, "if true, the Kubernetes API server's certificate will not be checked for validity")
+	f.StringVar(&g.RegistryConfig, "registry-config", "", "path to the registry config file")
+	f.StringVar(&g.RepositoryConfig, "repository-config", "", "path to the file containing repository names and URLs")
+	f.StringVar(&g.RepositoryCache, "repository-cache", "", "path to the directory containing cached repository indexes")
+	f.IntVar(&g.BurstLimit, "burst-limit", 100, "client-side default throttling limit")
+	f.Float32Var(&g.QPS, "qps", 0, "queries per second used when communicating with the Kubernetes API, not including bursting")
+}

@@ -1,0 +1,61 @@
+package engine
+
+import (
+	_ "embed"
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/version"
+
+	"github.com/seed38700745/pkg/engine/internal/chartutil"
+)
+
+// What a chart sees as .Capabilities.
+type (
+	Capabilities = chartutil.Capabilities
+	KubeVersion  = chartutil.KubeVersion
+	VersionSet   = chartutil.VersionSet
+	BuildInfo    = chartutil.BuildInfo
+)
+
+// HelmVersion is the Helm release whose rendering this package reproduces.
+const HelmVersion = "v3.22.0"
+
+// defaultKubeVersion is the Kubernetes of HelmVersion's client libraries, which is
+// what helm assumes when it renders without a cluster.
+const defaultKubeVersion = "v1.37.0"
+
+// apiVersions lists the group versions that helm v3.22.0 knows without a cluster:
+// those registered in k8s.io/client-go/kubernetes/scheme v0.37.0, with
+// apiextensions.k8s.io, in the order of the scheme.
+//
+//go:embed apiversions.txt
+var apiVersions string
+
+// DefaultCapabilities are those of `helm template` without a cluster.
+func DefaultCapabilities() *Capabilities {
+	kube, err := ParseKubeVersion(defaultKubeVersion)
+	if err != nil {
+		panic("engine: " + defaultKubeVersion + ": " + err.Error()) // a constant that does not parse
+	}
+	return &Capabilities{
+		KubeVersion: kube,
+		APIVersions: strings.Fields(apiVersions),
+		HelmVersion: BuildInfo{Version: HelmVersion, GitTreeState: "clean", GoVersion: runtime.Version()},
+	}
+}
+
+// ParseKubeVersion reads "1.36", "v1.36.2" or "v1.36.2+k3s1".
+func ParseKubeVersion(s string) (KubeVersion, error) {
+	v, err := version.ParseGeneric(s)
+	if err != nil {
+		return KubeVersion{}, fmt.Errorf("invalid kube version '%s': %w", s, err)
+	}
+	return KubeVersion{
+		Version: "v" + v.String(),
+		Major:   strconv.FormatUint(uint64(v.Major()), 10),
+		Minor:   strconv.FormatUint(uint64(v.Minor()), 10),
+	}, nil
+}

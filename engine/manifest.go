@@ -1,0 +1,187 @@
+package engine
+
+import (
+	"fmt"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+	goyaml "sigs.k8s.io/yaml/goyaml.v2"
+
+	"github.com/seed38700745/pkg/chart"
+)
+
+// installOrder is the order of kinds in which Helm installs; other kinds follow,
+// alphabetically.
+var installOrder = rank(strings.Fields(`
+	PriorityClass Namespace NetworkPolicy ResourceQuota LimitRange PodSecurityPolicy
+	PodDisruptionBudget ServiceAccount Secret SecretList ConfigMap StorageClass
+	PersistentVolume PersistentVolumeClaim CustomResourceDefinition ClusterRole
+	ClusterRoleList ClusterRoleBinding ClusterRoleBindingList Role RoleList RoleBinding
+	RoleBindingList Service DaemonSet Pod ReplicationController ReplicaSet Deployment
+	HorizontalPodAutoscaler StatefulSet Job CronJob IngressClass Ingress APIService`))
+
+// uninstallOrder is Helm's order of removal, nearly but not quite the reverse.
+var uninstallOrder = rank(strings.Fields(`
+	APIService Ingress IngressClass Service CronJob Job StatefulSet
+	HorizontalPodAutoscaler Deployment ReplicaSet ReplicationController Pod DaemonSet
+	RoleBindingList RoleBinding RoleList Role ClusterRoleBindingList ClusterRoleBinding
+	ClusterRoleList ClusterRole CustomResourceDefinition PersistentVolumeClaim
+	PersistentVolume StorageClass ConfigMap SecretList Secret ServiceAccount
+	PodDisruptionBudget PodSecurityPolicy LimitRange ResourceQuota NetworkPolicy
+	Namespace PriorityClass`))
+
+func rank(kinds []string) map[string]int {
+	m := make(map[string]int, len(kinds))
+	for i, kind := range kinds {
+		m[kind] = i
+	}
+	return m
+}
+
+// InstallsBefore reports whether kind a comes before kind b when installing.
+func InstallsBefore(a, b string) bool { return kindLess(installOrder, a, b) }
+
+// UninstallsBefore reports whether kind a comes before kind b when removing.
+func UninstallsBefore(a, b string) bool { return kindLess(uninstallOrder, a, b) }
+
+func kindLess(order map[string]int, a, b string) bool {
+	ia, oka := order[a]
+	ib, okb := order[b]
+	switch {
+	case oka && okb:
+		return ia < ib
+	case oka != okb:
+		return oka
+	}
+	return a < b
+}
+
+// head is the part of a document that decides its place.
+type head struct {
+	Version  string `json:"apiVersion"`
+	Kind     string `json:"kind,omitempty"`
+	Metadata *struct {
+		Name        string            `json:"name"`
+		Annotations map[string]string `json:"annotations"`
+	} `json:"metadata,omitempty"`
+}
+
+// readHead parses a document. Nearly all are plain: kind and apiVersion are strings
+// and no annotation makes them a hook; for those a scan for well-formed YAML is
+// enough. Anything else takes Helm's way through JSON, which also words the errors.
+func readHead(doc string) (head, error) {
+	var plain struct {
+		Version  any `yaml:"apiVersion"`
+		Kind     any `yaml:"kind"`
+		Metadata struct {
+			Name        any            `yaml:"name"`
+			Annotations map[string]any `yaml:"annotations"`
+		} `yaml:"metadata"`
+	}
+	if err := goyaml.Unmarshal([]byte(doc), &plain); err == nil {
+		version, okVersion := plain.Version.(string)
+		kind, okKind := plain.Kind.(string)
+		_, okName := plain.Metadata.Name.(string)
+		_, hook := plain.Metadata.Annotations[annotationHook]
+		if okVersion && okKind && okName && !hook {
+			return head{Version: version, Kind: kind}, nil
+		}
+	}
+	var h head
+	err := yaml.Unmarshal([]byte(doc), &h)
+	return h, err
+}
+
+// separator is Helm's: the dashes may follow blank lines and start a comment.
+var separator = regexp.MustCompile(`(?:^|\s*\n)---\s*`)
+
+// SplitManifests cuts a stream of YAML documents into trimmed documents. It goes by
+// the separator alone, as Helm does, so that a block of text with a line of dashes
+// is cut too.
+func SplitManifests(stream string) []string {
+	var docs []string
+	for _, doc := range split(strings.TrimSpace(stream)) {
+		if doc != "" {
+			docs = append(docs, strings.TrimSpace(doc))
+		}
+	}
+	return docs
+}
+
+// split is separator.Split without the cost of the regular expression where there
+// are no dashes at all.
+func split(s string) []string {
+	if !strings.Contains(s, "---") {
+		return []string{s}
+	}
+	return separator.Split(s, -1)
+}
+
+// sortFiles turns rendered files into hooks and manifests in Helm's order: by path,
+// then stably by kind.
+func sortFiles(files map[string]string, warn chart.Warn) ([]Hook, []Manifest, error) {
+	names := make([]string, 0, len(files))
+	for name := range files {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	var hooks []Hook
+	var manifests []Manifest
+	for _, name := range names {
+		if isPartial(name) || strings.TrimSpace(files[name]) == "" {
+			continue
+		}
+		for _, doc := range SplitManifests(files[name]) {
+			h, err := readHead(doc)
+			if err != nil {
+				return nil, nil, yamlError(name, doc, err)
+			}
+			if h.Metadata == nil || h.Metadata.Annotations[annotationHook] == "" && !hasKey(h.Metadata.Annotations, annotationHook) {
+				manifests = append(manifests, Manifest{Name: name, Content: doc, Kind: h.Kind, APIVersion: h.Version})
+				continue
+			}
+			hook, ok := newHook(name, doc, h)
+			if !ok {
+				if warn != nil {
+					warn("info: skipping unknown hook: %q", h.Metadata.Annotations[annotationHook])
+				}
+				continue
+			}
+			hooks = append(hooks, hook)
+		}
+	}
+	sort.SliceStable(hooks, func(i, j int) bool { return InstallsBefore(hooks[i].Kind, hooks[j].Kind) })
+	sort.SliceStable(manifests, func(i, j int) bool { return InstallsBefore(manifests[i].Kind, manifests[j].Kind) })
+	return hooks, manifests, nil
+}
+
+func hasKey(m map[string]string, key string) bool {
+	_, ok := m[key]
+	return ok
+}
+
+// yamlError words a document that is not YAML as Helm does, which names its own
+// type in some of its messages.
+func yamlError(name, doc string, err error) error {
+	text := strings.ReplaceAll(err.Error(), "engine.head", "releaseutil.SimpleHead")
+	e := &TemplateError{Message: fmt.Sprintf("YAML parse error on %s: %s", name, text), File: name}
+	if m := yamlLine.FindStringSubmatch(text); m != nil {
+		e.setRenderedLine(doc, m[1])
+	}
+	return e
+}
+
+var yamlLine = regexp.MustCompile(`line (\d+)`)
+
+func (e *TemplateError) setRenderedLine(doc, line string) {
+	n, err := strconv.Atoi(line)
+	lines := strings.Split(doc, "\n")
+	if err != nil || n < 1 || n > len(lines) {
+		return
+	}
+	e.Rendered = true
+	e.Line, e.SourceLine = n, lines[n-1]
+}

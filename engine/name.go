@@ -1,0 +1,38 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"regexp"
+	"text/template"
+)
+
+// maxReleaseName leaves room in 63 characters for what charts append (Helm's rule).
+const maxReleaseName = 53
+
+var releaseName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+
+// CheckReleaseName reports why a release cannot have this name, in Helm's words.
+func CheckReleaseName(name string) error {
+	if name == "" {
+		return errors.New("no name provided")
+	}
+	if len(name) > maxReleaseName || !releaseName.MatchString(name) {
+		return fmt.Errorf("invalid release name, must match regex %s and the length must not be longer than %d", releaseName, maxReleaseName)
+	}
+	return nil
+}
+
+// ReleaseName renders a --name-template, which has sprig's functions and no data.
+func ReleaseName(text string) (string, error) {
+	t, err := template.New("name-template").Funcs(sharedFuncs()).Parse(text)
+	if err != nil {
+		return "", err
+	}
+	var out bytes.Buffer
+	if err := t.Execute(&out, nil); err != nil {
+		return "", err
+	}
+	return out.String(), nil
+}
