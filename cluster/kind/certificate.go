@@ -2,6 +2,7 @@ package kind
 
 import (
 	certificatesv1 "k8s.io/api/certificates/v1"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 )
 
 func certificateSigningRequest() *Kind {
@@ -12,5 +13,6 @@ func certificateSigningRequest() *Kind {
 	selectable(k, []string{"spec.signerName"}, func(c *certificatesv1.CertificateSigningRequest) []string {
 		return []string{c.Spec.SignerName}
 	})
+	k.ValidateName = path.ValidatePathSegmentName
 	return k
 }

@@ -1,6 +1,8 @@
 package kind
 
 import (
+	"slices"
+
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
@@ -12,7 +14,20 @@ func customResourceDefinition() *Kind {
 	k.Categories = []string{"api-extensions"}
 	k.Acted = true
 	k.Generation = true
-	status(k, func(to, from *apiextensionsv1.CustomResourceDefinition) { to.Status = from.Status })
+	status(k, func(to, from *apiextensionsv1.CustomResourceDefinition) {
+		to.Status = from.Status
+		addStoredVersion(to)
+	})
 	k.Default = on(defaults.CustomResourceDefinition)
 	return k
+}
+
+// addStoredVersion notes that objects may be stored in the version that is the
+// storage version now, whatever a status update says.
+func addStoredVersion(c *apiextensionsv1.CustomResourceDefinition) {
+	for _, v := range c.Spec.Versions {
+		if v.Storage && !slices.Contains(c.Status.StoredVersions, v.Name) {
+			c.Status.StoredVersions = append(slices.Clone(c.Status.StoredVersions), v.Name)
+		}
+	}
 }

@@ -21,6 +21,7 @@ func job() *Kind {
 		return []string{strconv.Itoa(int(j.Status.Succeeded))}
 	})
 	k.Default = on(defaults.Job)
+	k.PrepareCreate = on(prepareJob)
 	return k
 }
 
@@ -31,4 +32,38 @@ func cronJob() *Kind {
 	status(k, func(to, from *batchv1.CronJob) { to.Status = from.Status })
 	k.Default = on(defaults.CronJob)
 	return k
+}
+
+// prepareJob gives a job, unless it selects its pods by hand, labels and a
+// selector that only its own pods have. The API has set its UID by then.
+func prepareJob(j *batchv1.Job) {
+	j.Status = batchv1.JobStatus{}
+	if j.Spec.ManualSelector != nil && *j.Spec.ManualSelector {
+		return
+	}
+	if j.Spec.Template.Labels == nil {
+		j.Spec.Template.Labels = map[string]string{}
+	}
+	labels, uid := j.Spec.Template.Labels, string(j.UID)
+	// The names without prefix are the older ones.
+	for name, value := range map[string]string{
+		"controller-uid":           uid,
+		"job-name":                 j.Name,
+		batchv1.ControllerUidLabel: uid,
+		batchv1.JobNameLabel:       j.Name,
+	} {
+		// A wrong value is left for validation to report.
+		if _, ok := labels[name]; !ok {
+			labels[name] = value
+		}
+	}
+	if j.Spec.Selector == nil {
+		j.Spec.Selector = &metav1.LabelSelector{}
+	}
+	if j.Spec.Selector.MatchLabels == nil {
+		j.Spec.Selector.MatchLabels = map[string]string{}
+	}
+	if _, ok := j.Spec.Selector.MatchLabels[batchv1.ControllerUidLabel]; !ok {
+		j.Spec.Selector.MatchLabels[batchv1.ControllerUidLabel] = uid
+	}
 }

@@ -1,7 +1,10 @@
 package kind
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/validation"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
@@ -13,5 +16,19 @@ func namespace() *Kind {
 	k.More = []Subresource{{"finalize", k.GVK, []string{"update"}}}
 	selectable(k, []string{"status.phase"}, func(n *corev1.Namespace) []string { return []string{string(n.Status.Phase)} })
 	k.Default = on(defaults.Namespace)
+	k.PrepareCreate = on(prepareNamespace)
+	k.PrepareUpdate = onBoth(func(n, old *corev1.Namespace) { n.Spec.Finalizers = slices.Clone(old.Spec.Finalizers) })
+	k.ValidateName = validation.NameIsDNSLabel
 	return k
+}
+
+// prepareNamespace makes a new namespace wait, when it is deleted, for what is
+// in it. Its labels are defaulted once more because a generated name is known
+// only now.
+func prepareNamespace(n *corev1.Namespace) {
+	n.Status = corev1.NamespaceStatus{Phase: corev1.NamespaceActive}
+	if !slices.Contains(n.Spec.Finalizers, corev1.FinalizerKubernetes) {
+		n.Spec.Finalizers = append(n.Spec.Finalizers, corev1.FinalizerKubernetes)
+	}
+	defaults.Namespace(n)
 }

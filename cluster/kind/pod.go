@@ -30,7 +30,21 @@ func pod() *Kind {
 		"spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName",
 	}, podFields)
 	k.Default = on(defaults.Pod)
+	k.PrepareCreate = on(preparePod)
 	return k
+}
+
+// preparePod gives a new pod the status with which every pod starts.
+func preparePod(p *corev1.Pod) {
+	p.Status = corev1.PodStatus{Phase: corev1.PodPending, QOSClass: QOSClass(p)}
+	if len(p.Spec.SchedulingGates) > 0 {
+		p.Status.Conditions = []corev1.PodCondition{{
+			Type:    corev1.PodScheduled,
+			Status:  corev1.ConditionFalse,
+			Reason:  corev1.PodReasonSchedulingGated,
+			Message: "Scheduling is blocked due to non-empty scheduling gates",
+		}}
+	}
 }
 
 func podFields(p *corev1.Pod) []string {

@@ -7,17 +7,19 @@ import (
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
 
+// The names of RBAC, such as "system:node", need only be a path segment.
+
 func role() *Kind {
 	k := defineNamespaced[rbacv1.Role, rbacv1.RoleList](rbacv1.SchemeGroupVersion, "Role", "roles")
 	k.Acted = true
-	k.ValidateName = rbacName
+	k.ValidateName = path.ValidatePathSegmentName
 	return k
 }
 
 func roleBinding() *Kind {
 	k := defineNamespaced[rbacv1.RoleBinding, rbacv1.RoleBindingList](rbacv1.SchemeGroupVersion, "RoleBinding", "rolebindings")
 	k.Acted = true
-	k.ValidateName = rbacName
+	k.ValidateName = path.ValidatePathSegmentName
 	k.Default = on(defaults.RoleBinding)
 	return k
 }
@@ -25,7 +27,7 @@ func roleBinding() *Kind {
 func clusterRole() *Kind {
 	k := define[rbacv1.ClusterRole, rbacv1.ClusterRoleList](rbacv1.SchemeGroupVersion, "ClusterRole", "clusterroles")
 	k.Acted = true
-	k.ValidateName = rbacName
+	k.ValidateName = path.ValidatePathSegmentName
 	return k
 }
 
@@ -33,10 +35,7 @@ func clusterRoleBinding() *Kind {
 	k := define[rbacv1.ClusterRoleBinding, rbacv1.ClusterRoleBindingList](
 		rbacv1.SchemeGroupVersion, "ClusterRoleBinding", "clusterrolebindings")
 	k.Acted = true
-	k.ValidateName = rbacName
+	k.ValidateName = path.ValidatePathSegmentName
 	k.Default = on(defaults.ClusterRoleBinding)
 	return k
 }
-
-// rbacName: RBAC names ("system:node") need only be a path segment.
-func rbacName(name string, prefix bool) []string { return path.ValidatePathSegmentName(name, prefix) }

@@ -2,6 +2,7 @@ package kind
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/validation"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
@@ -16,5 +17,8 @@ func service() *Kind {
 		return []string{s.Spec.ClusterIP, string(s.Spec.Type)}
 	})
 	k.Default = on(defaults.Service)
+	k.PrepareCreate = on(prepareServiceCreate)
+	k.PrepareUpdate = onBoth(prepareServiceUpdate)
+	k.ValidateName = validation.NameIsDNS1035Label
 	return k
 }

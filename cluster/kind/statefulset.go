@@ -2,6 +2,7 @@ package kind
 
 import (
 	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/api/validation"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 )
@@ -16,6 +17,7 @@ func statefulSet() *Kind {
 		return orOne(s.Spec.Replicas), s.Status.Replicas, selectorString(s.Spec.Selector)
 	}, func(s *appsv1.StatefulSet, n int32) { s.Spec.Replicas = &n })
 	k.Default = on(defaults.StatefulSet)
+	k.ValidateName = validation.NameIsDNSLabel
 	return k
 }
 

@@ -12,6 +12,9 @@ func persistentVolume() *Kind {
 	k.Acted = true
 	status(k, func(to, from *corev1.PersistentVolume) { to.Status = from.Status })
 	k.Default = on(defaults.PersistentVolume)
+	k.PrepareCreate = on(func(v *corev1.PersistentVolume) {
+		v.Status = corev1.PersistentVolumeStatus{Phase: corev1.VolumePending}
+	})
 	return k
 }
 
@@ -21,5 +24,30 @@ func persistentVolumeClaim() *Kind {
 	k.Acted = true
 	status(k, func(to, from *corev1.PersistentVolumeClaim) { to.Status = from.Status })
 	k.Default = on(defaults.PersistentVolumeClaim)
+	k.PrepareCreate = on(prepareClaim)
 	return k
+}
+
+// prepareClaim starts a claim as pending and makes the two ways of naming what
+// to copy agree.
+func prepareClaim(c *corev1.PersistentVolumeClaim) {
+	c.Status = corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimPending}
+	source, ref := c.Spec.DataSource, c.Spec.DataSourceRef
+	switch {
+	case source != nil && ref == nil:
+		c.Spec.DataSourceRef = &corev1.TypedObjectReference{APIGroup: source.APIGroup, Kind: source.Kind, Name: source.Name}
+	case source == nil && ref != nil && ref.Namespace == nil && copyable(ref):
+		c.Spec.DataSource = &corev1.TypedLocalObjectReference{APIGroup: ref.APIGroup, Kind: ref.Kind, Name: ref.Name}
+	}
+}
+
+// copyable tells whether the older dataSource field may name ref: claims and
+// snapshots only.
+func copyable(ref *corev1.TypedObjectReference) bool {
+	group := ""
+	if ref.APIGroup != nil {
+		group = *ref.APIGroup
+	}
+	return group == "" && ref.Kind == "PersistentVolumeClaim" ||
+		group == "snapshot.storage.k8s.io" && ref.Kind == "VolumeSnapshot"
 }

@@ -22,10 +22,26 @@ func Node(n *corev1.Node) {
 		n.Status.Allocatable = n.Status.Capacity.DeepCopy()
 	}
 	roundUp(n.Status.Allocatable)
+	// The older of two fields wins if they differ.
+	if n.Spec.PodCIDR != "" && (len(n.Spec.PodCIDRs) == 0 || n.Spec.PodCIDRs[0] != n.Spec.PodCIDR) {
+		n.Spec.PodCIDRs = []string{n.Spec.PodCIDR}
+	} else if len(n.Spec.PodCIDRs) > 0 {
+		n.Spec.PodCIDR = n.Spec.PodCIDRs[0]
+	}
 }
 
-// Secret defaults the type of a secret.
-func Secret(s *corev1.Secret) { set(&s.Type, corev1.SecretTypeOpaque) }
+// Secret defaults the type of a secret and moves its stringData, which is for
+// writing only, to its data.
+func Secret(s *corev1.Secret) {
+	set(&s.Type, corev1.SecretTypeOpaque)
+	for key, value := range s.StringData {
+		if s.Data == nil {
+			s.Data = map[string][]byte{}
+		}
+		s.Data[key] = []byte(value)
+	}
+	s.StringData = nil
+}
 
 // Endpoints defaults the protocol of ports.
 func Endpoints(e *corev1.Endpoints) {

@@ -27,11 +27,22 @@ func Pod(p *corev1.Pod) {
 		hostPorts(spec.InitContainers)
 	}
 	PodSpec(spec)
+	podIPs(&p.Status)
 	for i := range p.Status.InitContainerStatuses {
 		roundUp(p.Status.InitContainerStatuses[i].AllocatedResources)
 	}
 	for i := range p.Status.ContainerStatuses {
 		roundUp(p.Status.ContainerStatuses[i].AllocatedResources)
+	}
+}
+
+// podIPs makes podIP and podIPs agree; the older field wins if they differ.
+func podIPs(s *corev1.PodStatus) {
+	switch {
+	case s.PodIP != "" && (len(s.PodIPs) == 0 || s.PodIPs[0].IP != s.PodIP):
+		s.PodIPs = []corev1.PodIP{{IP: s.PodIP}}
+	case len(s.PodIPs) > 0:
+		s.PodIP = s.PodIPs[0].IP
 	}
 }
 
