@@ -85,3 +85,24 @@ func latencies(b *testing.B, w store.Watch, sent []atomic.Int64, start time.Time
 	defer mu.Unlock()
 	*all = append(*all, took...)
 }
+
+// BenchmarkOpen opens a store of 10,000 objects.
+func BenchmarkOpen(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "db")
+	db := openAt(b, path)
+	for i := range 10_000 {
+		w := create("bench", fmt.Sprintf("o-%09d", i), valueSize)
+		w.Lazy = true
+		if _, err := db.Write(b.Context(), w); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if err := openAt(b, path).Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -2,9 +2,12 @@ package store_test
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -54,5 +57,94 @@ func TestUnencodableFailsAlone(t *testing.T) {
 	}
 	if n := db.Snapshot().Len(configMaps, ""); n != 1 {
 		t.Fatalf("%d objects, want 1", n)
+	}
+}
+
+func TestOpenDamaged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	if err := os.WriteFile(path, []byte(strings.Repeat("no database ", 4096)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(path, store.Options{Codec: codec{}}); err == nil || !strings.Contains(err.Error(), path) {
+		t.Fatalf("Open of another file: %v; want an error that names it", err)
+	}
+}
+
+func TestResumeAfterOrderlyRestart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	db := openAt(t, path)
+	if _, err := db.Write(t.Context(), create("a", "x", 1)); err != nil {
+		t.Fatal(err)
+	}
+	last := db.Revision()
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := openAt(t, path)
+	w, err := again.Watch(configMaps, "", last)
+	if err != nil {
+		t.Fatalf("resume at the last revision: %v", err)
+	}
+	w.Stop()
+}
+
+// TestLazyReachesDisk copies the file of a store that is idle after a lazy
+// write, as a crash would leave it, until the write is in it.
+func TestLazyReachesDisk(t *testing.T) {
+	dir := t.TempDir()
+	db := openAt(t, filepath.Join(dir, "db"))
+	lazy := create("a", "lazy", 1)
+	lazy.Lazy = true
+	if _, err := db.Write(t.Context(), lazy); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for !copyHas(t, dir, lazy.Key) {
+		if time.Now().After(deadline) {
+			t.Fatal("the lazy write is not on disk after 10 s")
+		}
+	}
+}
+
+func copyHas(t *testing.T, dir string, k object.Key) bool {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, "db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "copy")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(path)
+	db, err := store.Open(path, store.Options{Codec: codec{}})
+	if err != nil {
+		return false // copied during a commit
+	}
+	defer db.Close()
+	_, err = db.Get(configMaps, k)
+	return err == nil
+}
+
+func TestCloseLeavesNoGoroutines(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for range 5 {
+		db := openAt(t, filepath.Join(t.TempDir(), "db"))
+		if _, err := db.Watch(configMaps, "", db.Revision()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Write(t.Context(), create("a", "x", 1)); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deadline := time.Now().Add(5 * time.Second)
+	for runtime.NumGoroutine() > before {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+		}
+		runtime.Gosched()
 	}
 }

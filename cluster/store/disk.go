@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -79,10 +81,24 @@ func openDisk(path string, noSync bool) (*disk, error) {
 		return nil, err
 	}
 	d := &disk{bolt: b}
-	if err := b.Update(d.begin); err != nil {
+	err = b.Update(d.begin)
+	if err == nil && d.created && !noSync {
+		err = syncFolder(filepath.Dir(path))
+	}
+	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return d, nil
+}
+
+// syncFolder makes the names of new files in a folder durable. (On ext4 they
+// are with the file's own sync; POSIX does not promise it.)
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // begin checks the format, finds the revision to start from, and reserves the

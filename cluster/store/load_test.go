@@ -23,6 +23,8 @@ const (
 	loadPathVariable = "PKG_TEST_LOAD_PATH"
 	loadSeedVariable = "PKG_TEST_LOAD_SEED"
 	loadWorkers      = 6
+	// noSyncVariable, set to 1, turns syncing off: then TestPowerCut must fail.
+	noSyncVariable = "PKG_TEST_NOSYNC"
 )
 
 func TestMain(m *testing.M) {

@@ -16,9 +16,6 @@ import (
 	"github.com/seed38700745/pkg/cluster/store/powercut"
 )
 
-// noSyncVariable, set to 1, turns syncing off: then TestPowerCut must fail.
-const noSyncVariable = "PKG_TEST_NOSYNC"
-
 // newDisk mounts a disk for the test, or skips it where that is impossible.
 func newDisk(t *testing.T, size int64) *powercut.Disk {
 	t.Helper()
@@ -98,6 +95,48 @@ func empty(t *testing.T, path string) {
 		return true
 	})
 	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestBrokenDisk has the disk fail under an open store: it must not
+// acknowledge anything durable any more, also not later.
+func TestBrokenDisk(t *testing.T) {
+	d := newDisk(t, 16<<20)
+	path := filepath.Join(d.Path(), "db")
+	db := openAt(t, path)
+	if _, err := db.Write(t.Context(), create("a", "kept", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Cut(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		_, err := db.Write(t.Context(), create("a", "lost", 1))
+		if err == nil || errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrExists) {
+			t.Errorf("write to a failed disk: %v", err)
+		}
+	}
+	volatile := create("a", "volatile", 1)
+	volatile.Volatile = true
+	if _, err := db.Write(t.Context(), volatile); err != nil {
+		t.Errorf("volatile write with a failed disk: %v", err)
+	}
+	if n := db.Snapshot().Len(configMaps, ""); n != 2 {
+		t.Errorf("%d objects in memory, want 2", n)
+	}
+	last := db.Revision()
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := d.Remount(); err != nil {
+		t.Fatal(err)
+	}
+	again := openAt(t, path)
+	if n := again.Snapshot().Len(configMaps, ""); n != 1 || again.Revision() < last {
+		t.Errorf("%d objects at revision %d after a restart, want 1 at %d or more", n, again.Revision(), last)
+	}
+	if err := again.Close(); err != nil { // before the disk is unmounted
 		t.Fatal(err)
 	}
 }

@@ -46,6 +46,7 @@ type writer struct {
 	volatile bool                      // there was a volatile write
 	lazy     map[place]record          // visible, and not yet on disk
 	flush    *time.Timer               // fires when lazy is due; nil while it is empty
+	refused  bool                      // the last flush failed
 	publish  func(*view, []change)
 	shown    map[object.Resource]*tree // the published copies
 	logger   *slog.Logger
@@ -81,11 +82,19 @@ func (w *writer) run(queue <-chan *request) {
 		case <-due:
 			w.flush = nil
 			if err := w.commit(nil); err != nil {
-				w.logger.Error("store: lazy writes are kept in memory", "count", len(w.lazy), "error", err)
-				w.flush = time.NewTimer(lazyDelay)
+				w.late(err)
 			}
 		}
 	}
+}
+
+// late keeps the lazy writes for another try, and says so the first time.
+func (w *writer) late(err error) {
+	if !w.refused {
+		w.logger.Error("store: lazy writes stay in memory for now", "count", len(w.lazy), "error", err)
+	}
+	w.refused = true
+	w.flush = time.NewTimer(lazyDelay)
 }
 
 // collect adds to first what else is queued.
@@ -256,6 +265,7 @@ func (w *writer) commit(p *plan) error {
 		return err
 	}
 	clear(w.lazy)
+	w.refused = false
 	if w.flush != nil {
 		w.flush.Stop()
 		w.flush = nil

@@ -1,0 +1,120 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/seed38700745/pkg/cluster/object"
+)
+
+var pods = object.Resource{Resource: "pods"}
+
+type jsonCodec struct{}
+
+func (jsonCodec) Encode(_ object.Resource, o object.Object) ([]byte, error) { return json.Marshal(o) }
+
+func (jsonCodec) Decode(_ object.Resource, data []byte) (object.Object, error) {
+	var p corev1.Pod
+	return &p, json.Unmarshal(data, &p)
+}
+
+func createPod(name string, volatile bool) *request {
+	return &request{answer: make(chan answer, 1), data: []byte(`{}`), Write: Write{Verb: Create, Resource: pods,
+		Key: object.Key{Name: name}, Object: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}}, Volatile: volatile}}
+}
+
+// newTestWriter returns a writer on a new file, which nobody else runs, and
+// what it published.
+func newTestWriter(t *testing.T) (*writer, func() *view) {
+	t.Helper()
+	d, err := openDisk(filepath.Join(t.TempDir(), "db"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.close() })
+	var last *view
+	w := newWriter(d, map[object.Resource]*tree{}, d.start, func(v *view, _ []change) { last = v }, nil)
+	return w, func() *view { return last }
+}
+
+// TestFailedBatch has one batch of writes that need the disk, that do not, and
+// that were refused because of one that failed.
+func TestFailedBatch(t *testing.T) {
+	w, published := newTestWriter(t)
+	broken := errors.New("broken")
+	w.disk.broken = broken
+	batch := []*request{createPod("a", false), createPod("b", true), createPod("a", true), createPod("c", false)}
+	w.write(batch)
+	for i, want := range []error{broken, nil, nil, broken} {
+		if a := <-batch[i].answer; !errors.Is(a.err, want) {
+			t.Errorf("write %d: %v, want %v", i, a.err, want)
+		}
+	}
+	if n := published().Len(pods, ""); n != 2 {
+		t.Errorf("%d objects, want the two volatile ones", n)
+	}
+	revision := w.revision
+	w.disk.broken = nil
+	again := createPod("c", false)
+	w.write([]*request{again})
+	if a := <-again.answer; a.err != nil || a.object.GetResourceVersion() != formatRevision(revision+1) {
+		t.Errorf("write when the disk works again: %+v, want revision %d", a, revision+1)
+	}
+}
+
+// TestReservation uses up the reserved revisions with volatile writes.
+func TestReservation(t *testing.T) {
+	w, _ := newTestWriter(t)
+	w.revision = w.disk.reserved - 1
+	for _, name := range []string{"a", "b"} {
+		q := createPod(name, true)
+		w.write([]*request{q})
+		if a := <-q.answer; a.err != nil {
+			t.Fatal(a.err)
+		}
+	}
+	used, path := w.revision, w.disk.bolt.Path()
+	if err := w.disk.close(); err != nil { // without finish: a crash
+		t.Fatal(err)
+	}
+	d, err := openDisk(path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	if d.start < used {
+		t.Errorf("started again at %d, after %d was used", d.start, used)
+	}
+}
+
+func TestHistoryForgetsWhatIsOld(t *testing.T) {
+	f := newFeed(History{Age: time.Minute}, 0, 0)
+	h, now := f.history(pods), time.Now()
+	add := func(from, to int64, at time.Time) {
+		for r := from; r <= to; r++ {
+			h.append([]past{{Event: Event{Revision: r, Object: &corev1.Pod{}}, at: at}}, at)
+		}
+	}
+	add(1, 1000, now)
+	w, err := f.watch(pods, "", 0)
+	if err != nil {
+		t.Fatalf("watch of a thousand recent events: %v", err)
+	}
+	if events, err := w.Next(context.Background()); err != nil || len(events) != 1000 {
+		t.Fatalf("%d events, error %v; want 1000", len(events), err)
+	}
+	add(1001, 2000, now.Add(2*time.Minute))
+	if _, err := f.watch(pods, "", 999); !errors.Is(err, ErrExpired) {
+		t.Errorf("watch from two minutes ago: %v, want ErrExpired", err)
+	}
+	if events, err := w.Next(context.Background()); err != nil || len(events) != 1000 {
+		t.Errorf("%d events, error %v; want 1000", len(events), err)
+	}
+}
