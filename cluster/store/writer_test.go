@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -66,6 +68,55 @@ func TestFailedBatch(t *testing.T) {
 	w.write([]*request{again})
 	if a := <-again.answer; a.err != nil || a.object.GetResourceVersion() != formatRevision(revision+1) {
 		t.Errorf("write when the disk works again: %+v, want revision %d", a, revision+1)
+	}
+}
+
+// TestLazyThenDurable has both in one batch: the lazy one must not overwrite
+// the other later.
+func TestLazyThenDurable(t *testing.T) {
+	w, _ := newTestWriter(t)
+	lazy, durable := createPod("a", false), createPod("a", false)
+	lazy.Lazy = true
+	durable.Verb, durable.data = Update, []byte(`{"metadata":{"uid":"newer"}}`)
+	w.write([]*request{lazy, durable})
+	for _, q := range []*request{lazy, durable} {
+		if a := <-q.answer; a.err != nil {
+			t.Fatal(a.err)
+		}
+	}
+	if err := w.commit(nil); err != nil {
+		t.Fatal(err)
+	}
+	trees, err := w.disk.load(jsonCodec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := find(trees[pods], object.Key{Name: "a"}); e == nil || e.object.GetUID() != "newer" || e.revision != w.revision {
+		t.Errorf("on disk is %+v, want the update at %d", e, w.revision)
+	}
+}
+
+// TestFail tells a full disk, which goes on later, from a failed one, which
+// does not, and from one that is full and yet has the commit.
+func TestFail(t *testing.T) {
+	const never = 1 << 30 // a transaction that is not on disk
+	for _, c := range []struct {
+		err        error
+		id         int
+		full, goOn bool
+	}{
+		{&os.PathError{Op: "write", Err: syscall.ENOSPC}, never, true, true},
+		{errors.New("file sync error: disk quota exceeded"), never, true, true},
+		{syscall.EIO, never, false, false},
+		{syscall.ENOSPC, 1, true, false},
+	} {
+		w, _ := newTestWriter(t)
+		if err := w.disk.fail(c.err, c.id); errors.Is(err, ErrFull) != c.full || !errors.Is(err, c.err) {
+			t.Errorf("%v: %v, want ErrFull %v", c.err, err, c.full)
+		}
+		if err := w.disk.commit(nil, w.revision); (err == nil) != c.goOn {
+			t.Errorf("commit after %v: %v, want success %v", c.err, err, c.goOn)
+		}
 	}
 }
 
