@@ -3,7 +3,6 @@ package engine
 import (
 	_ "embed"
 	"fmt"
-	"runtime"
 	"strconv"
 	"strings"
 
@@ -20,14 +19,18 @@ type (
 	BuildInfo    = chartutil.BuildInfo
 )
 
-// HelmVersion is the Helm release whose rendering this package reproduces.
-const HelmVersion = "v3.22.0"
+// The Helm release whose rendering this package reproduces, as a helm built from
+// its module describes itself to templates.
+const (
+	HelmVersion   = "v3.22"
+	helmGoVersion = "go1.26.8"
+)
 
 // defaultKubeVersion is the Kubernetes of HelmVersion's client libraries, which is
 // what helm assumes when it renders without a cluster.
 const defaultKubeVersion = "v1.37.0"
 
-// apiVersions lists the group versions that helm v3.22.0 knows without a cluster:
+// apiVersions lists the group versions that Helm v3.22.0 knows without a cluster:
 // those registered in k8s.io/client-go/kubernetes/scheme v0.37.0, with
 // apiextensions.k8s.io, in the order of the scheme.
 //
@@ -43,7 +46,7 @@ func DefaultCapabilities() *Capabilities {
 	return &Capabilities{
 		KubeVersion: kube,
 		APIVersions: strings.Fields(apiVersions),
-		HelmVersion: BuildInfo{Version: HelmVersion, GitTreeState: "clean", GoVersion: runtime.Version()},
+		HelmVersion: BuildInfo{Version: HelmVersion, GoVersion: helmGoVersion},
 	}
 }
 

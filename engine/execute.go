@@ -210,10 +210,11 @@ func trimTemplatePrefix(err error) error {
 	return errors.New(strings.TrimPrefix(err.Error(), "template: "))
 }
 
-// builtins are text/template's own functions; the parser wants to know their names.
+// builtins are text/template's own functions; the parser wants to know their names
+// only.
 var builtins = func() map[string]any {
 	m := map[string]any{}
-	for _, name := range strings.Fields("and break call continue eq ge gt html index js le len lt ne not or print printf println slice urlquery") {
+	for _, name := range strings.Fields("and call eq ge gt html index js le len lt ne not or print printf println slice urlquery") {
 		m[name] = true
 	}
 	return m

@@ -33,7 +33,6 @@ type templateOptions struct {
 	isUpgrade    bool
 	kubeVersion  string
 	apiVersions  []string
-	validate     bool
 	postRenderer postRenderer
 	ignored      ignoredFlags
 }

@@ -1,0 +1,64 @@
+{{/* The chart's name, or what replaces it. */}}
+{{- define "mysql.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The name of the release's objects: its own when that says what it is. 52
+characters leave room for what a StatefulSet's pods and revisions append. */}}
+{{- define "mysql.fullname" -}}
+{{- $name := include "mysql.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "mysql.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "mysql.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "mysql.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "mysql.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- define "mysql.image" -}}
+{{- with .Values.image -}}
+{{- if .registry }}{{ .registry }}/{{ end }}{{ .repository }}:{{ .tag }}
+{{- end -}}
+{{- end -}}
+
+{{- define "mysql.secretName" -}}
+{{- default (include "mysql.fullname" .) .Values.auth.existingSecret -}}
+{{- end -}}
+
+{{/* A password: the one given, else the one in the Secret, else a new one. Takes a
+list: the context, the given password, the key in the Secret. */}}
+{{- define "mysql.password" -}}
+{{- $ctx := index . 0 -}}
+{{- $given := index . 1 -}}
+{{- $key := index . 2 -}}
+{{- $old := lookup "v1" "Secret" $ctx.Release.Namespace (include "mysql.secretName" $ctx) -}}
+{{- if $given -}}
+{{- $given | b64enc -}}
+{{- else if dig "data" $key "" $old -}}
+{{- dig "data" $key "" $old -}}
+{{- else -}}
+{{- randAlphaNum 20 | b64enc -}}
+{{- end -}}
+{{- end -}}
+
+{{/* How the probes ask: as root over the socket, which needs no network. */}}
+{{- define "mysql.ping" -}}
+exec:
+  command:
+    - sh
+    - -c
+    - MYSQL_PWD="$MYSQL_ROOT_PASSWORD" exec mariadb-admin --defaults-file=/etc/mysql-chart/my.cnf --user=root ping
+{{- end -}}
