@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/seed38700745/pkg/cluster/container/wire"
+)
+
+// maxLogLine is the longest piece of output in one log line; a longer line is
+// written in several, all but the last with the tag P (Kubernetes' CRI).
+const maxLogLine = 16 << 10
+
+// logFile is a container's log: lines "RFC3339NANO stream F|P text".
+type logFile struct {
+	path string
+	mu   sync.Mutex
+	file *os.File // guarded by mu
+}
+
+func openLog(path string) (*logFile, error) {
+	l := &logFile{path: path}
+	return l, l.reopen()
+}
+
+// reopen opens the path anew, after a rotation moved the old file away.
+func (l *logFile) reopen() error {
+	if err := os.MkdirAll(filepath.Dir(l.path), 0o755); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file != nil {
+		_ = l.file.Close()
+	}
+	l.file = f
+	return nil
+}
+
+func (l *logFile) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file != nil {
+		_ = l.file.Close()
+		l.file = nil
+	}
+}
+
+// write appends lines. A full disk loses output rather than stop the container.
+func (l *logFile) write(b []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file != nil {
+		_, _ = l.file.Write(b)
+	}
+}
+
+// pump copies one stream to the log and to the attached clients until its end.
+func (c *container) pump(from *os.File, kind byte, stream string) {
+	defer c.pumps.Done()
+	defer from.Close()
+	buf := make([]byte, maxLogLine)
+	var held int // bytes at the start of buf that are the beginning of a line
+	var out []byte
+	for {
+		n, err := from.Read(buf[held:])
+		if n > 0 {
+			c.broadcast(kind, buf[held:held+n])
+			out, held = format(out[:0], buf, held+n, stream, time.Now())
+			if len(out) > 0 {
+				c.log.write(out)
+			}
+		}
+		if err != nil {
+			break
+		}
+	}
+	if held > 0 {
+		c.log.write(appendLine(out[:0], stream, 'F', buf[:held], time.Now()))
+	}
+}
+
+// format appends the complete lines of buf[:n] to out, and a full buffer
+// without a line's end as a partial line. It moves the rest to the start of buf
+// and returns its length.
+func format(out, buf []byte, n int, stream string, now time.Time) ([]byte, int) {
+	rest := buf[:n]
+	for {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			break
+		}
+		out = appendLine(out, stream, 'F', rest[:i], now)
+		rest = rest[i+1:]
+	}
+	if len(rest) == len(buf) {
+		return appendLine(out, stream, 'P', rest, now), 0
+	}
+	return out, copy(buf, rest)
+}
+
+func appendLine(out []byte, stream string, tag byte, text []byte, now time.Time) []byte {
+	out = now.UTC().AppendFormat(out, time.RFC3339Nano)
+	out = append(out, ' ')
+	out = append(out, stream...)
+	out = append(out, ' ', tag, ' ')
+	out = append(out, text...)
+	return append(out, '\n')
+}
+
+// broadcast sends output to the attached clients.
+func (c *container) broadcast(kind byte, data []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for cl := range c.clients {
+		if cl.send(kind, data) != nil {
+			delete(c.clients, cl)
+			cl.close()
+		}
+	}
+}
+
+func debugFree() { debug.FreeOSMemory() }
+
+// The buffer of a frame must hold what a pump reads at once.
+var _ [wire.MaxFrame - maxLogLine]struct{}
