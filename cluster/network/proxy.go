@@ -1,0 +1,239 @@
+package network
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed38700745/pkg/cluster/object"
+	"github.com/seed38700745/pkg/cluster/object/builtin"
+)
+
+// How often rules are looked after.
+const (
+	settle  = 20 * time.Millisecond // changes within it are applied together
+	retry   = time.Second           // after a failed apply
+	recheck = 30 * time.Second      // of foreign firewalls, which may be reloaded
+)
+
+// proxy keeps the rules in step with Services and their EndpointSlices.
+type proxy struct {
+	net *Network
+
+	mu       sync.Mutex
+	services map[object.Key]*corev1.Service                       // guarded by mu
+	slices   map[object.Key]map[string]*discoveryv1.EndpointSlice // by Service; guarded by mu
+	changed  chan struct{}
+}
+
+// Run follows Services and EndpointSlices and keeps the rules in step, until
+// ctx ends. The rules stay.
+func (n *Network) Run(ctx context.Context, v object.Verbs) error {
+	p := &proxy{net: n,
+		services: map[object.Key]*corev1.Service{},
+		slices:   map[object.Key]map[string]*discoveryv1.EndpointSlice{},
+		changed:  make(chan struct{}, 1),
+	}
+	// Nothing is applied before both are complete: after a restart the rules
+	// in place are better than half of the new ones.
+	ready := make(chan struct{})
+	var synced atomic.Int32
+	done := func() {
+		if synced.Add(1) == 2 {
+			close(ready)
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		return builtin.Services.Follow(ctx, v, object.WatchOptions{}, p.serviceChanged, done)
+	})
+	g.Go(func() error {
+		return builtin.EndpointSlices.Follow(ctx, v, object.WatchOptions{}, p.sliceChanged, done)
+	})
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ready:
+			return p.loop(ctx)
+		}
+	})
+	return g.Wait()
+}
+
+func (p *proxy) serviceChanged(s *corev1.Service, deleted bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if deleted {
+		delete(p.services, object.KeyOf(s))
+	} else {
+		p.services[object.KeyOf(s)] = s
+	}
+	p.notify()
+}
+
+func (p *proxy) sliceChanged(s *discoveryv1.EndpointSlice, deleted bool) {
+	name := s.Labels[discoveryv1.LabelServiceName]
+	if name == "" {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := object.Key{Namespace: s.Namespace, Name: name}
+	if p.slices[k] == nil {
+		p.slices[k] = map[string]*discoveryv1.EndpointSlice{}
+	}
+	if deleted {
+		delete(p.slices[k], s.Name)
+	} else {
+		p.slices[k][s.Name] = s
+	}
+	p.notify()
+}
+
+func (p *proxy) notify() {
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}
+
+// loop applies changes, and looks at foreign firewalls now and then.
+func (p *proxy) loop(ctx context.Context) error {
+	check := time.NewTicker(recheck)
+	defer check.Stop()
+	p.notify()
+	p.accept()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-check.C:
+			p.accept()
+			continue
+		case <-p.changed:
+		}
+		wait := settle
+		if err := p.update(); err != nil {
+			p.net.config.Logger.Error("cannot update service rules", "error", err)
+			p.notify()
+			wait = retry
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (p *proxy) accept() {
+	if err := p.net.acceptPods(); err != nil {
+		p.net.config.Logger.Error("cannot let pods' packets through the host's firewall", "error", err)
+	}
+}
+
+// update applies the present state if it differs from what is in place.
+func (p *proxy) update() error {
+	p.mu.Lock()
+	want := desired(p.services, p.slices)
+	p.mu.Unlock()
+	p.net.mu.Lock()
+	before := p.net.ports
+	if slices.EqualFunc(before, want, samePort) {
+		p.net.mu.Unlock()
+		return nil
+	}
+	p.net.ports = want
+	err := p.net.applyLocked()
+	if err != nil {
+		p.net.ports = before
+	}
+	p.net.mu.Unlock()
+	if err == nil {
+		err = forgetFlows(before, want)
+	}
+	return err
+}
+
+func samePort(a, b ServicePort) bool {
+	return a.Name == b.Name && a.IP == b.IP && a.Protocol == b.Protocol && a.Port == b.Port && a.NodePort == b.NodePort &&
+		slices.Equal(a.Endpoints, b.Endpoints)
+}
+
+// desired computes the rules' input from the objects. It is sorted by name.
+func desired(services map[object.Key]*corev1.Service, all map[object.Key]map[string]*discoveryv1.EndpointSlice) []ServicePort {
+	var ports []ServicePort
+	for k, s := range services {
+		ip, err := netip.ParseAddr(s.Spec.ClusterIP)
+		if err != nil || !ip.Is4() || s.Spec.Type == corev1.ServiceTypeExternalName {
+			continue
+		}
+		for _, sp := range s.Spec.Ports {
+			protocol, ok := protocols[string(sp.Protocol)]
+			if !ok {
+				continue
+			}
+			ports = append(ports, ServicePort{
+				Name:      k.String() + ":" + sp.Name + "/" + string(sp.Protocol),
+				IP:        ip,
+				Protocol:  protocol,
+				Port:      uint16(sp.Port),
+				NodePort:  uint16(sp.NodePort),
+				Endpoints: endpoints(all[k], sp.Name, sp.Protocol),
+			})
+		}
+	}
+	slices.SortFunc(ports, func(a, b ServicePort) int { return cmp.Compare(a.Name, b.Name) })
+	return ports
+}
+
+// endpoints lists the ready endpoints of a port, or where none is ready the
+// terminating ones that still serve, as Kubernetes does.
+func endpoints(all map[string]*discoveryv1.EndpointSlice, port string, protocol corev1.Protocol) []netip.AddrPort {
+	var ready, serving []netip.AddrPort
+	for _, slice := range all {
+		for _, sp := range slice.Ports {
+			if sp.Port == nil || deref(sp.Name) != port || sp.Protocol != nil && *sp.Protocol != protocol {
+				continue
+			}
+			for _, e := range slice.Endpoints {
+				for _, address := range e.Addresses {
+					ip, err := netip.ParseAddr(address)
+					if err != nil || !ip.Is4() {
+						continue
+					}
+					target := netip.AddrPortFrom(ip, uint16(*sp.Port))
+					switch c := e.Conditions; {
+					case c.Ready == nil || *c.Ready:
+						ready = append(ready, target)
+					case deref(c.Serving) && deref(c.Terminating):
+						serving = append(serving, target)
+					}
+				}
+			}
+		}
+	}
+	if len(ready) == 0 {
+		ready = serving
+	}
+	slices.SortFunc(ready, netip.AddrPort.Compare)
+	return slices.Compact(ready)
+}
+
+func deref[T any](p *T) T {
+	var zero T
+	if p == nil {
+		return zero
+	}
+	return *p
+}
