@@ -1,0 +1,46 @@
+# The targets that people use stand first. `make demo` and `make test` need a
+# Debian or Ubuntu machine with Go, as root, and nothing else.
+
+VERSION ?= 0.1.0-dev
+GO      ?= go
+LDFLAGS := -s -w -X github.com/seed38700745/pkg/cmd/internal/version.Version=$(VERSION)
+
+.PHONY: demo test build generate lint e2e bench deps clean
+
+demo: deps build        ## start a cluster, install MySQL, ask it something
+	@bash .ci/demo
+
+test: deps build        ## all tests
+	$(GO) test -timeout 30m ./...
+
+build: bin/pkg bin/pkgd bin/pkg-kubectl   ## all programs into bin/
+
+deps:                   ## the Debian packages that building and running need
+	@bash .ci/deps
+
+# Go's own build cache decides what is out of date, so these always run.
+.PHONY: bin/pkg bin/pkgd bin/pkg-kubectl cmd/pkgd/programs/shim cmd/pkgd/programs/helper
+bin/pkg bin/pkg-kubectl:
+	CGO_ENABLED=0 $(GO) build -ldflags '$(LDFLAGS)' -o $@ ./cmd/$(@F)
+bin/pkgd: cmd/pkgd/programs/shim cmd/pkgd/programs/helper
+	CGO_ENABLED=0 $(GO) build -ldflags '$(LDFLAGS)' -o $@ ./cmd/pkgd
+cmd/pkgd/programs/shim:
+	CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o $@ ./cmd/shim
+cmd/pkgd/programs/helper:
+	CGO_ENABLED=1 $(GO) build -tags 'seccomp netgo osusergo' \
+		-ldflags '-s -w -linkmode external -extldflags "-static"' -o $@ ./cmd/helper
+
+generate:               ## the checked-in OpenAPI documents
+	bash .ci/openapi/generate cluster/api/openapi/data
+
+lint:                   ## formatting, vet, linters
+	@bash .ci/lint
+
+e2e: deps build         ## the main path with the real programs, verbosely
+	$(GO) test -timeout 30m -count=1 -v ./cmd/pkgd/... ./cmd/pkg/...
+
+bench: deps build       ## speed and size, against peers where they can be run
+	bash .ci/bench
+
+clean:
+	rm -rf bin cmd/pkgd/programs/shim cmd/pkgd/programs/helper
