@@ -125,8 +125,8 @@ func oomFile(path string) string {
 	if err != nil {
 		return ""
 	}
-	if dir, ok := paths[""]; ok {
-		return filepath.Join(dir, "memory.events")
+	if cgroups.IsCgroup2UnifiedMode() {
+		return filepath.Join(paths[""], "memory.events")
 	}
 	if dir, ok := paths["memory"]; ok {
 		return filepath.Join(dir, "memory.oom_control")
@@ -142,8 +142,8 @@ func readStats(path string) (cri.Stats, error) {
 		return cri.Stats{}, err
 	}
 	s := cri.Stats{Time: time.Now()}
-	dir, unified := paths[""]
-	if unified {
+	if cgroups.IsCgroup2UnifiedMode() {
+		dir := paths[""]
 		if _, err := os.Stat(dir); err != nil {
 			return s, fmt.Errorf("cgroup: %w", ErrNotFound)
 		}

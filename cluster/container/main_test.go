@@ -186,7 +186,8 @@ func busybox(t *testing.T, dir string) cri.Image {
 func (f *fixture) pod(change func(*cri.SandboxConfig)) string {
 	f.t.Helper()
 	f.pods++
-	c := cri.SandboxConfig{PodUID: fmt.Sprintf("uid-%d", f.pods), Namespace: "default", Name: "pod", Hostname: "pod-0", LogDir: f.logs}
+	c := cri.SandboxConfig{PodUID: fmt.Sprintf("uid-%d", f.pods), Namespace: "default", Name: "pod", Hostname: "pod-0"}
+	c.LogDir = filepath.Join(f.logs, c.PodUID)
 	if change != nil {
 		change(&c)
 	}
@@ -279,4 +280,3 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		<-time.After(5 * time.Millisecond)
 	}
 }
-

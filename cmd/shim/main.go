@@ -20,6 +20,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -72,9 +73,8 @@ type shim struct {
 }
 
 func run(hostname string, sharePID bool) error {
-	// What the agent may have leaked must not reach containers.
-	if err := unix.CloseRange(readyFD, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		return errors.New("close-on-exec: " + err.Error())
+	if err := closeInherited(); err != nil {
+		return err
 	}
 	lock, err := os.OpenFile(wire.Lock, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -119,6 +119,34 @@ func run(hostname string, sharePID bool) error {
 		return err
 	}
 	return s.serve(listener)
+}
+
+// closeInherited closes the pipes, sockets and terminals that the agent got from
+// whoever started it: their other ends would wait for the shim's end. The
+// runtime's own descriptors are none of these.
+func closeInherited() error {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd <= readyFD {
+			continue
+		}
+		to, err := os.Readlink("/proc/self/fd/" + e.Name())
+		if err != nil { // the folder's own, closed by now
+			continue
+		}
+		if strings.HasPrefix(to, "pipe:") || strings.HasPrefix(to, "socket:") || strings.HasPrefix(to, "/dev/") {
+			_ = unix.Close(fd)
+		}
+	}
+	// What is left must not reach containers.
+	if err := unix.CloseRange(readyFD, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return errors.New("close-on-exec: " + err.Error())
+	}
+	return nil
 }
 
 // startPause starts PID 1 of the pod's shared PID namespace.

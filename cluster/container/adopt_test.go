@@ -1,0 +1,217 @@
+package container
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed38700745/pkg/cluster/container/wire"
+	"github.com/seed38700745/pkg/cluster/cri"
+)
+
+// reopen replaces the runtime, as a restart of the agent does.
+func (f *fixture) reopen(between func()) {
+	f.t.Helper()
+	if err := f.Close(); err != nil {
+		f.t.Fatal(err)
+	}
+	if between != nil {
+		between()
+	}
+	f.open()
+}
+
+func TestAdoption(t *testing.T) {
+	f := newFixture(t)
+	pod := f.pod(nil)
+	running := f.shell("while :; do sleep 0.05; done")
+	running.Labels = map[string]string{"a": "b"}
+	ending := f.shell("until [ -e /dev/shm/go ]; do sleep 0.02; done; exit 4")
+	ending.Name = "ending"
+	failed := f.shell("")
+	failed.Name, failed.Args = "failed", []string{"foo"}
+	r, e := f.start(pod, running), f.start(pod, ending)
+	if _, err := f.StartContainer(t.Context(), pod, failed); err == nil {
+		t.Fatal("foo was started")
+	}
+	before, _, err := f.Sandbox(t.Context(), pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shm := f.find(pod).shm()
+	f.reopen(func() {
+		if err := os.WriteFile(filepath.Join(shm, "go"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the exit is recorded", func() bool {
+			_, err := os.Stat(filepath.Join(f.config.Root, pod, containersDir, e.ID, wire.ExitFile))
+			return err == nil
+		})
+	})
+	after, ok, err := f.Sandbox(t.Context(), pod)
+	if err != nil || !ok || !after.Ready {
+		t.Fatalf("after: %+v, %v", after, err)
+	}
+	if got := after.Containers[1]; got.State != cri.Exited || got.ExitCode != 4 {
+		t.Errorf("the container that ended meanwhile is %+v", got)
+	}
+	before.Containers[1] = after.Containers[1]
+	// The agent's own time of start may differ by the answer's way.
+	if d := before.Containers[0].StartedAt.Sub(after.Containers[0].StartedAt).Abs(); d > time.Second {
+		t.Errorf("the start moved by %v", d)
+	}
+	before.Containers[0].StartedAt = after.Containers[0].StartedAt
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Error(diff)
+	}
+	// It can be entered, watched and stopped as before.
+	if code, _ := f.exec(pod, r.ID, "true"); code != 0 {
+		t.Errorf("exec after adoption: %d", code)
+	}
+	if err := f.StopContainer(t.Context(), pod, r.ID, 10*time.Millisecond); err != nil {
+		t.Error(err)
+	}
+	if event := <-f.Events(); event.ContainerID != r.ID {
+		t.Errorf("event %+v", event)
+	}
+}
+
+func TestShimKilled(t *testing.T) {
+	f := newFixture(t)
+	pod := f.pod(nil)
+	c := f.start(pod, f.shell("sleep 100"))
+	shim, err := os.ReadFile(filepath.Join(f.config.Run, pod, wire.Lock))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(shim)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if event := <-f.Events(); event.PodUID != pod {
+		t.Errorf("event %+v", event)
+	}
+	s, _, err := f.Sandbox(t.Context(), pod)
+	if err != nil || s.Ready || s.Containers[0].State != cri.Unknown {
+		t.Fatalf("sandbox %+v, %v", s, err)
+	}
+	if _, err := f.StartContainer(t.Context(), pod, f.again("sleep 100", 1)); err == nil {
+		t.Error("a container was started without a shim")
+	}
+	f.reopen(nil) // an agent that comes later sees the same
+	if s, _, _ = f.Sandbox(t.Context(), pod); s.Ready || s.Containers[0].State != cri.Unknown {
+		t.Fatalf("after reopening: %+v", s)
+	}
+	// A new shim, and nothing of the old container.
+	f.pods--
+	f.pod(nil)
+	eventually(t, "the old container's process is gone", func() bool { return !runs(c.PID) })
+	got := f.wait(pod, f.start(pod, f.again("exit 3", 1)).ID)
+	if got.ExitCode != 3 {
+		t.Errorf("the next attempt ended as %+v", got)
+	}
+}
+
+// runs tells whether a process is there, and not only waits to be reaped by the
+// machine's first process.
+func runs(pid int) bool {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err == nil && !strings.Contains(string(b), ") Z ")
+}
+
+// again is another attempt of the container that shell makes.
+func (f *fixture) again(script string, attempt int) cri.ContainerConfig {
+	c := f.shell(script)
+	c.Attempt = attempt
+	return c
+}
+
+func TestReboot(t *testing.T) {
+	f := newFixture(t)
+	pod := f.pod(nil)
+	f.start(pod, f.shell("sleep 100"))
+	s := f.find(pod)
+	f.reopen(func() { // nothing runs, nothing is mounted, /run is empty
+		if err := killShim(s.run); err != nil {
+			t.Fatal(err)
+		}
+		if err := killCgroup(t.Context(), s.cgroup()); err != nil {
+			t.Fatal(err)
+		}
+		if err := removeCgroup(s.cgroup()); err != nil {
+			t.Fatal(err)
+		}
+		for _, rec := range s.containers {
+			if err := unmount(filepath.Join(rec.dir, rootfsDir)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := unmount(s.shm()); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(f.config.Run); err != nil {
+			t.Fatal(err)
+		}
+	})
+	got, ok, err := f.Sandbox(t.Context(), pod)
+	if err != nil || !ok || got.Ready || got.Containers[0].State != cri.Unknown {
+		t.Fatalf("after the reboot: %+v, %v", got, err)
+	}
+	f.pods--
+	f.pod(nil)
+	if got := f.wait(pod, f.start(pod, f.again("exit 6", 1)).ID); got.ExitCode != 6 {
+		t.Errorf("ended as %+v", got)
+	}
+}
+
+func TestUnreadableRecordsAreRemoved(t *testing.T) {
+	f := newFixture(t)
+	pod := f.pod(nil)
+	c := f.wait(pod, f.start(pod, f.shell("true")).ID)
+	broken := f.pod(nil)
+	f.reopen(func() {
+		for _, path := range []string{filepath.Join(pod, containersDir, c.ID, recordFile), filepath.Join(broken, sandboxFile)} {
+			if err := os.WriteFile(filepath.Join(f.config.Root, path), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	all, err := f.Sandboxes(context.Background())
+	if err != nil || len(all) != 1 || all[0].PodUID != pod || len(all[0].Containers) != 0 {
+		t.Errorf("sandboxes %+v, %v", all, err)
+	}
+}
+
+func TestAdoptionOfManyIsFast(t *testing.T) {
+	f := newFixture(t)
+	const pods = 20
+	for range pods {
+		f.start(f.pod(nil), f.shell("sleep 100"))
+	}
+	var begin time.Time
+	f.reopen(func() { begin = time.Now() })
+	took := time.Since(begin)
+	all, err := f.Sandboxes(context.Background())
+	if err != nil || len(all) != pods {
+		t.Fatalf("%d sandboxes, %v", len(all), err)
+	}
+	for _, s := range all {
+		if !s.Ready || s.Containers[0].State != cri.Running {
+			t.Errorf("sandbox %+v", s)
+		}
+	}
+	if took > 2*time.Second {
+		t.Errorf("adoption took %v", took)
+	}
+	t.Logf("%d pods adopted in %v", pods, took)
+}
