@@ -143,11 +143,13 @@ func wanted(o Options) map[string]template {
 	}
 	names := []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + domain}
 	nodeNames := []string{"localhost"}
-	if o.NodeName != "" {
+	nodeIPs := append([]net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, o.NodeIPs...)
+	if ip := net.ParseIP(o.NodeName); ip != nil {
+		nodeIPs = append(nodeIPs, ip)
+	} else if o.NodeName != "" {
 		names = append(names, o.NodeName)
 		nodeNames = append(nodeNames, o.NodeName)
 	}
-	nodeIPs := append([]net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, o.NodeIPs...)
 	ips := append([]net.IP{}, nodeIPs...)
 	if o.ServiceIP != nil {
 		ips = append(ips, o.ServiceIP)
