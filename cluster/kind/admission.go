@@ -4,6 +4,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func mutatingWebhookConfiguration() *Kind {
@@ -12,6 +13,7 @@ func mutatingWebhookConfiguration() *Kind {
 	k.Categories = []string{"api-extensions"}
 	k.Generation = true
 	k.Default = on(defaults.MutatingWebhookConfiguration)
+	k.Columns, k.Row = table.WebhookColumns(), row(table.MutatingWebhookConfigurationRow)
 	return k
 }
 
@@ -21,6 +23,7 @@ func validatingWebhookConfiguration() *Kind {
 	k.Categories = []string{"api-extensions"}
 	k.Generation = true
 	k.Default = on(defaults.ValidatingWebhookConfiguration)
+	k.Columns, k.Row = table.WebhookColumns(), row(table.ValidatingWebhookConfigurationRow)
 	return k
 }
 
@@ -31,6 +34,7 @@ func validatingAdmissionPolicy() *Kind {
 	k.Generation = true
 	status(k, func(to, from *admissionv1.ValidatingAdmissionPolicy) { to.Status = from.Status })
 	k.Default = on(defaults.ValidatingAdmissionPolicy)
+	k.Columns, k.Row = table.ValidatingAdmissionPolicyColumns(), row(table.ValidatingAdmissionPolicyRow)
 	return k
 }
 
@@ -40,6 +44,7 @@ func validatingAdmissionPolicyBinding() *Kind {
 	k.Categories = []string{"api-extensions"}
 	k.Generation = true
 	k.Default = on(defaults.ValidatingAdmissionPolicyBinding)
+	k.Columns, k.Row = table.PolicyBindingColumns(), row(table.ValidatingAdmissionPolicyBindingRow)
 	return k
 }
 
@@ -49,6 +54,7 @@ func mutatingAdmissionPolicy() *Kind {
 	k.Categories = []string{"api-extensions"}
 	k.Generation = true
 	k.Default = on(defaults.MutatingAdmissionPolicy)
+	k.Columns, k.Row = table.MutatingAdmissionPolicyColumns(), row(table.MutatingAdmissionPolicyRow)
 	return k
 }
 
@@ -58,5 +64,6 @@ func mutatingAdmissionPolicyBinding() *Kind {
 	k.Categories = []string{"api-extensions"}
 	k.Generation = true
 	k.Default = on(defaults.MutatingAdmissionPolicyBinding)
+	k.Columns, k.Row = table.PolicyBindingColumns(), row(table.MutatingAdmissionPolicyBindingRow)
 	return k
 }

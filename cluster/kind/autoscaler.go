@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 	"github.com/seed38700745/pkg/cluster/object"
 )
 
@@ -37,6 +38,7 @@ func horizontalPodAutoscaler() *Kind {
 			return autoscalerFromV1(o.(*autoscalingv1.HorizontalPodAutoscaler))
 		},
 	}}
+	k.Columns, k.Row = table.HorizontalPodAutoscalerColumns(), row(table.HorizontalPodAutoscalerRow)
 	return k
 }
 

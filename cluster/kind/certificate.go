@@ -3,6 +3,8 @@ package kind
 import (
 	certificatesv1 "k8s.io/api/certificates/v1"
 	"k8s.io/apimachinery/pkg/api/validation/path"
+
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func certificateSigningRequest() *Kind {
@@ -14,5 +16,6 @@ func certificateSigningRequest() *Kind {
 		return []string{c.Spec.SignerName}
 	})
 	k.ValidateName = path.ValidatePathSegmentName
+	k.Columns, k.Row = table.CertificateSigningRequestColumns(), row(table.CertificateSigningRequestRow)
 	return k
 }

@@ -5,6 +5,7 @@ import (
 	schedulingv1 "k8s.io/api/scheduling/v1"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func priorityClass() *Kind {
@@ -12,10 +13,12 @@ func priorityClass() *Kind {
 		schedulingv1.SchemeGroupVersion, "PriorityClass", "priorityclasses", "pc")
 	k.Generation = true
 	k.Default = on(defaults.PriorityClass)
+	k.Columns, k.Row = table.PriorityClassColumns(), row(table.PriorityClassRow)
 	return k
 }
 
 func runtimeClass() *Kind {
 	k := define[nodev1.RuntimeClass, nodev1.RuntimeClassList](nodev1.SchemeGroupVersion, "RuntimeClass", "runtimeclasses")
+	k.Columns, k.Row = table.RuntimeClassColumns(), row(table.RuntimeClassRow)
 	return k
 }

@@ -4,11 +4,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func configMap() *Kind {
 	k := defineNamespaced[corev1.ConfigMap, corev1.ConfigMapList](corev1.SchemeGroupVersion, "ConfigMap", "configmaps", "cm")
 	k.Acted = true
+	k.Columns, k.Row = table.ConfigMapColumns(), row(table.ConfigMapRow)
 	return k
 }
 
@@ -17,5 +19,6 @@ func secret() *Kind {
 	k.Acted = true
 	selectable(k, []string{"type"}, func(s *corev1.Secret) []string { return []string{string(s.Type)} })
 	k.Default = on(defaults.Secret)
+	k.Columns, k.Row = table.SecretColumns(), row(table.SecretRow)
 	return k
 }

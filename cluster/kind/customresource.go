@@ -19,6 +19,7 @@ func customResourceDefinition() *Kind {
 		addStoredVersion(to)
 	})
 	k.Default = on(defaults.CustomResourceDefinition)
+	k.Columns, k.Row = createdTable()
 	return k
 }
 

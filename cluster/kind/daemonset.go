@@ -4,6 +4,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func daemonSet() *Kind {
@@ -12,5 +13,6 @@ func daemonSet() *Kind {
 	k.Generation = true
 	status(k, func(to, from *appsv1.DaemonSet) { to.Status = from.Status })
 	k.Default = on(defaults.DaemonSet)
+	k.Columns, k.Row = table.DaemonSetColumns(), row(table.DaemonSetRow)
 	return k
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/seed38700745/pkg/cluster/kind/table"
 	"github.com/seed38700745/pkg/cluster/object"
 )
 
@@ -134,4 +135,14 @@ func orOne(n *int32) int32 {
 		return 1
 	}
 	return *n
+}
+
+// createdTable is for kinds that show when they were created.
+func createdTable() ([]metav1.TableColumnDefinition, func(object.Object, time.Time) []any) {
+	return table.CreatedColumns(), func(o object.Object, now time.Time) []any { return table.CreatedRow(o, now) }
+}
+
+// ageTable is for kinds that show how old they are.
+func ageTable() ([]metav1.TableColumnDefinition, func(object.Object, time.Time) []any) {
+	return table.AgeColumns(), func(o object.Object, now time.Time) []any { return table.AgeRow(o, now) }
 }

@@ -4,6 +4,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func deployment() *Kind {
@@ -16,5 +17,6 @@ func deployment() *Kind {
 		return orOne(d.Spec.Replicas), d.Status.Replicas, selectorString(d.Spec.Selector)
 	}, func(d *appsv1.Deployment, n int32) { d.Spec.Replicas = &n })
 	k.Default = on(defaults.Deployment)
+	k.Columns, k.Row = table.DeploymentColumns(), row(table.DeploymentRow)
 	return k
 }

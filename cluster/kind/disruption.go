@@ -2,6 +2,8 @@ package kind
 
 import (
 	policyv1 "k8s.io/api/policy/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func podDisruptionBudget() *Kind {
@@ -9,5 +11,6 @@ func podDisruptionBudget() *Kind {
 		policyv1.SchemeGroupVersion, "PodDisruptionBudget", "poddisruptionbudgets", "pdb")
 	k.Generation = true
 	status(k, func(to, from *policyv1.PodDisruptionBudget) { to.Status = from.Status })
+	k.Columns, k.Row = table.PodDisruptionBudgetColumns(), row(table.PodDisruptionBudgetRow)
 	return k
 }

@@ -5,12 +5,14 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func endpoints() *Kind {
 	k := defineNamespaced[corev1.Endpoints, corev1.EndpointsList](corev1.SchemeGroupVersion, "Endpoints", "endpoints", "ep")
 	k.Acted = true
 	k.Default = on(defaults.Endpoints)
+	k.Columns, k.Row = table.EndpointsColumns(), row(table.EndpointsRow)
 	return k
 }
 
@@ -20,5 +22,6 @@ func endpointSlice() *Kind {
 	k.Acted = true
 	k.Generation = true
 	k.Default = on(defaults.EndpointSlice)
+	k.Columns, k.Row = table.EndpointSliceColumns(), row(table.EndpointSliceRow)
 	return k
 }

@@ -5,6 +5,7 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/seed38700745/pkg/cluster/kind/table"
 	"github.com/seed38700745/pkg/cluster/object"
 )
 
@@ -24,6 +25,7 @@ func event() *Kind {
 		To:      func(o object.Object) (object.Object, error) { return eventToV1(o.(*corev1.Event)), nil },
 		From:    func(o object.Object) (object.Object, error) { return eventFromV1(o.(*eventsv1.Event)), nil },
 	}}
+	k.Columns, k.Row = table.EventColumns(), row(table.EventRow)
 	return k
 }
 

@@ -4,6 +4,7 @@ import (
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func flowSchema() *Kind {
@@ -12,6 +13,7 @@ func flowSchema() *Kind {
 	k.Generation = true
 	status(k, func(to, from *flowcontrolv1.FlowSchema) { to.Status = from.Status })
 	k.Default = on(defaults.FlowSchema)
+	k.Columns, k.Row = table.FlowSchemaColumns(), row(table.FlowSchemaRow)
 	return k
 }
 
@@ -21,5 +23,6 @@ func priorityLevelConfiguration() *Kind {
 	k.Generation = true
 	status(k, func(to, from *flowcontrolv1.PriorityLevelConfiguration) { to.Status = from.Status })
 	k.Default = on(defaults.PriorityLevelConfiguration)
+	k.Columns, k.Row = table.PriorityLevelConfigurationColumns(), row(table.PriorityLevelConfigurationRow)
 	return k
 }

@@ -4,12 +4,14 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func ingress() *Kind {
 	k := defineNamespaced[networkingv1.Ingress, networkingv1.IngressList](networkingv1.SchemeGroupVersion, "Ingress", "ingresses", "ing")
 	k.Generation = true
 	status(k, func(to, from *networkingv1.Ingress) { to.Status = from.Status })
+	k.Columns, k.Row = table.IngressColumns(), row(table.IngressRow)
 	return k
 }
 
@@ -18,5 +20,6 @@ func ingressClass() *Kind {
 		networkingv1.SchemeGroupVersion, "IngressClass", "ingressclasses")
 	k.Generation = true
 	k.Default = on(defaults.IngressClass)
+	k.Columns, k.Row = table.IngressClassColumns(), row(table.IngressClassRow)
 	return k
 }

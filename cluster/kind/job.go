@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func job() *Kind {
@@ -22,6 +23,7 @@ func job() *Kind {
 	})
 	k.Default = on(defaults.Job)
 	k.PrepareCreate = on(prepareJob)
+	k.Columns, k.Row = table.JobColumns(), row(table.JobRow)
 	return k
 }
 
@@ -31,6 +33,7 @@ func cronJob() *Kind {
 	k.Generation = true
 	status(k, func(to, from *batchv1.CronJob) { to.Status = from.Status })
 	k.Default = on(defaults.CronJob)
+	k.Columns, k.Row = table.CronJobColumns(), row(table.CronJobRow)
 	return k
 }
 

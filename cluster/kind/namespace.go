@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/validation"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func namespace() *Kind {
@@ -19,6 +20,7 @@ func namespace() *Kind {
 	k.PrepareCreate = on(prepareNamespace)
 	k.PrepareUpdate = onBoth(func(n, old *corev1.Namespace) { n.Spec.Finalizers = slices.Clone(old.Spec.Finalizers) })
 	k.ValidateName = validation.NameIsDNSLabel
+	k.Columns, k.Row = table.NamespaceColumns(), row(table.NamespaceRow)
 	return k
 }
 

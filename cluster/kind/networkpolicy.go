@@ -4,6 +4,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func networkPolicy() *Kind {
@@ -11,5 +12,6 @@ func networkPolicy() *Kind {
 		networkingv1.SchemeGroupVersion, "NetworkPolicy", "networkpolicies", "netpol")
 	k.Generation = true
 	k.Default = on(defaults.NetworkPolicy)
+	k.Columns, k.Row = table.NetworkPolicyColumns(), row(table.NetworkPolicyRow)
 	return k
 }

@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func node() *Kind {
@@ -19,5 +20,6 @@ func node() *Kind {
 		return []string{strconv.FormatBool(n.Spec.Unschedulable)}
 	})
 	k.Default = on(defaults.Node)
+	k.Columns, k.Row = table.NodeColumns(), row(table.NodeRow)
 	return k
 }

@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func pod() *Kind {
@@ -31,6 +32,7 @@ func pod() *Kind {
 	}, podFields)
 	k.Default = on(defaults.Pod)
 	k.PrepareCreate = on(preparePod)
+	k.Columns, k.Row = table.PodColumns(), row(table.PodRow)
 	return k
 }
 
@@ -62,5 +64,6 @@ func podTemplate() *Kind {
 	k := defineNamespaced[corev1.PodTemplate, corev1.PodTemplateList](corev1.SchemeGroupVersion, "PodTemplate", "podtemplates")
 	k.Generation = true
 	k.Default = on(defaults.PodTemplate)
+	k.Columns, k.Row = table.PodTemplateColumns(), row(table.PodTemplateRow)
 	return k
 }

@@ -4,11 +4,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func limitRange() *Kind {
 	k := defineNamespaced[corev1.LimitRange, corev1.LimitRangeList](corev1.SchemeGroupVersion, "LimitRange", "limitranges", "limits")
 	k.Default = on(defaults.LimitRange)
+	k.Columns, k.Row = createdTable()
 	return k
 }
 
@@ -17,5 +19,6 @@ func resourceQuota() *Kind {
 		corev1.SchemeGroupVersion, "ResourceQuota", "resourcequotas", "quota")
 	status(k, func(to, from *corev1.ResourceQuota) { to.Status = from.Status })
 	k.Default = on(defaults.ResourceQuota)
+	k.Columns, k.Row = table.ResourceQuotaColumns(), row(table.ResourceQuotaRow)
 	return k
 }

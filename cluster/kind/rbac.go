@@ -5,6 +5,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/validation/path"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 // The names of RBAC, such as "system:node", need only be a path segment.
@@ -13,6 +14,7 @@ func role() *Kind {
 	k := defineNamespaced[rbacv1.Role, rbacv1.RoleList](rbacv1.SchemeGroupVersion, "Role", "roles")
 	k.Acted = true
 	k.ValidateName = path.ValidatePathSegmentName
+	k.Columns, k.Row = createdTable()
 	return k
 }
 
@@ -21,6 +23,7 @@ func roleBinding() *Kind {
 	k.Acted = true
 	k.ValidateName = path.ValidatePathSegmentName
 	k.Default = on(defaults.RoleBinding)
+	k.Columns, k.Row = table.RoleBindingColumns(), row(table.RoleBindingRow)
 	return k
 }
 
@@ -28,6 +31,7 @@ func clusterRole() *Kind {
 	k := define[rbacv1.ClusterRole, rbacv1.ClusterRoleList](rbacv1.SchemeGroupVersion, "ClusterRole", "clusterroles")
 	k.Acted = true
 	k.ValidateName = path.ValidatePathSegmentName
+	k.Columns, k.Row = createdTable()
 	return k
 }
 
@@ -37,5 +41,6 @@ func clusterRoleBinding() *Kind {
 	k.Acted = true
 	k.ValidateName = path.ValidatePathSegmentName
 	k.Default = on(defaults.ClusterRoleBinding)
+	k.Columns, k.Row = table.ClusterRoleBindingColumns(), row(table.ClusterRoleBindingRow)
 	return k
 }

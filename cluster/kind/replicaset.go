@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func replicaSet() *Kind {
@@ -24,6 +25,7 @@ func replicaSet() *Kind {
 		return []string{strconv.Itoa(int(r.Status.Replicas))}
 	})
 	k.Default = on(defaults.ReplicaSet)
+	k.Columns, k.Row = table.ReplicaSetColumns(), row(table.ReplicaSetRow)
 	return k
 }
 
@@ -41,5 +43,6 @@ func replicationController() *Kind {
 		return []string{strconv.Itoa(int(r.Status.Replicas))}
 	})
 	k.Default = on(defaults.ReplicationController)
+	k.Columns, k.Row = table.ReplicationControllerColumns(), row(table.ReplicationControllerRow)
 	return k
 }

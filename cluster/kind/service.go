@@ -5,6 +5,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/validation"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func service() *Kind {
@@ -20,5 +21,6 @@ func service() *Kind {
 	k.PrepareCreate = on(prepareServiceCreate)
 	k.PrepareUpdate = onBoth(prepareServiceUpdate)
 	k.ValidateName = validation.NameIsDNS1035Label
+	k.Columns, k.Row = table.ServiceColumns(), row(table.ServiceRow)
 	return k
 }

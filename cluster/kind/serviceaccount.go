@@ -3,6 +3,8 @@ package kind
 import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func serviceAccount() *Kind {
@@ -10,5 +12,6 @@ func serviceAccount() *Kind {
 		corev1.SchemeGroupVersion, "ServiceAccount", "serviceaccounts", "sa")
 	k.Acted = true
 	k.More = []Subresource{{"token", authenticationv1.SchemeGroupVersion.WithKind("TokenRequest"), []string{"create"}}}
+	k.Columns, k.Row = table.ServiceAccountColumns(), row(table.ServiceAccountRow)
 	return k
 }

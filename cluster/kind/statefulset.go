@@ -5,6 +5,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/validation"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func statefulSet() *Kind {
@@ -18,6 +19,7 @@ func statefulSet() *Kind {
 	}, func(s *appsv1.StatefulSet, n int32) { s.Spec.Replicas = &n })
 	k.Default = on(defaults.StatefulSet)
 	k.ValidateName = validation.NameIsDNSLabel
+	k.Columns, k.Row = table.StatefulSetColumns(), row(table.StatefulSetRow)
 	return k
 }
 
@@ -25,5 +27,6 @@ func controllerRevision() *Kind {
 	k := defineNamespaced[appsv1.ControllerRevision, appsv1.ControllerRevisionList](
 		appsv1.SchemeGroupVersion, "ControllerRevision", "controllerrevisions")
 	k.Acted = true
+	k.Columns, k.Row = table.ControllerRevisionColumns(), row(table.ControllerRevisionRow)
 	return k
 }

@@ -4,6 +4,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/table"
 )
 
 func persistentVolume() *Kind {
@@ -15,6 +16,7 @@ func persistentVolume() *Kind {
 	k.PrepareCreate = on(func(v *corev1.PersistentVolume) {
 		v.Status = corev1.PersistentVolumeStatus{Phase: corev1.VolumePending}
 	})
+	k.Columns, k.Row = table.PersistentVolumeColumns(), row(table.PersistentVolumeRow)
 	return k
 }
 
@@ -25,6 +27,7 @@ func persistentVolumeClaim() *Kind {
 	status(k, func(to, from *corev1.PersistentVolumeClaim) { to.Status = from.Status })
 	k.Default = on(defaults.PersistentVolumeClaim)
 	k.PrepareCreate = on(prepareClaim)
+	k.Columns, k.Row = table.PersistentVolumeClaimColumns(), row(table.PersistentVolumeClaimRow)
 	return k
 }
 
