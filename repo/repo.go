@@ -1,0 +1,354 @@
+// Package repo turns the name of a chart into the complete chart: a folder, an
+// archive, a URL, or repository/name, with the charts that it depends on.
+//
+// A [Resolver] knows the repositories of the user's configuration (Helm's
+// repositories.yaml), those of the system, and one built into the program, which is
+// called bundled/ always and stable/ until somebody adds a repository of that name.
+// Indexes are kept in a cache folder and refreshed by [Resolver.Update]. Configuration
+// and cache are written atomically under a file lock, so several programs may work
+// on them at once.
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/seed38700745/pkg/chart"
+)
+
+// Names of the built-in repository.
+const (
+	BundledName = "bundled"
+	StableName  = "stable"
+)
+
+// ErrNotFound is wrapped when a chart, version or repository does not exist.
+var ErrNotFound = errors.New("not found")
+
+// Resolver finds charts. Its fields are not changed after the first use; it may be
+// used concurrently.
+type Resolver struct {
+	ConfigFile   string // the user's repositories.yaml
+	SystemConfig string // the system's, read only; may be ""
+	CacheDir     string // indexes and archives
+	Bundled      fs.FS  // one folder for each built-in chart; nil for none
+	// UserAgent is sent with every request.
+	UserAgent string
+}
+
+// Request asks for a chart.
+type Request struct {
+	Ref     string // path, .tgz, URL, or repository/name; just a name with RepoURL
+	Version string // exact version or constraint; "" for the newest
+	Devel   bool   // prereleases count as well
+	RepoURL string // a repository that is not configured
+	Access  Access // for RepoURL and for URLs
+}
+
+// Resolved is a chart and where it came from.
+type Resolved struct {
+	Chart *chart.Chart
+	// Source names the chart so that it can be found again later, without version: an
+	// absolute path, a URL, or repository/name.
+	Source string
+	// RepoURL is the request's, made part of the source by who stores it.
+	RepoURL string
+	// Dir is the chart's folder when it was loaded from one, else "".
+	Dir string
+	// Note is a line the user should see, such as what stable/ means; usually "".
+	Note string
+}
+
+// Resolve finds and loads a chart; its dependencies may still be missing, see
+// [Resolver.Complete].
+func (r *Resolver) Resolve(ctx context.Context, req Request) (*Resolved, error) {
+	req.Ref = strings.TrimSpace(req.Ref)
+	req.Version = strings.TrimSpace(req.Version)
+	if req.RepoURL == "" {
+		if info, err := os.Stat(req.Ref); err == nil {
+			return resolvePath(req.Ref, info.IsDir())
+		}
+		if filepath.IsAbs(req.Ref) || strings.HasPrefix(req.Ref, ".") {
+			return nil, fmt.Errorf("path %q not found", req.Ref)
+		}
+		if repoName, name, ok := strings.Cut(req.Ref, "/"); ok && !strings.Contains(req.Ref, "://") {
+			builtIn, err := r.isBuiltIn(repoName)
+			if err != nil {
+				return nil, err
+			}
+			if builtIn {
+				return r.resolveBundled(repoName, name, req)
+			}
+		}
+	}
+	archive, err := r.Pull(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	c, err := archive.Load()
+	if err != nil {
+		return nil, fmt.Errorf("chart %s: %w", req.Ref, err)
+	}
+	return &Resolved{Chart: c, Source: req.Ref, RepoURL: req.RepoURL}, nil
+}
+
+func resolvePath(name string, isDir bool) (*Resolved, error) {
+	c, err := chart.Load(name)
+	if err != nil {
+		return nil, err
+	}
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		return nil, err
+	}
+	out := &Resolved{Chart: c, Source: abs}
+	if isDir {
+		out.Dir = abs
+	}
+	return out, nil
+}
+
+// Pull finds a chart and returns its archive. A chart of the built-in repository is
+// packed on the spot.
+func (r *Resolver) Pull(ctx context.Context, req Request) (*Archive, error) {
+	ref, err := r.locate(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if ref.bundled != nil {
+		return pack(ref.bundled)
+	}
+	return r.download(ctx, ref)
+}
+
+// located is where a chart's archive is.
+type located struct {
+	url     string
+	digest  string // sha256 in hex, "" when the index does not say
+	access  Access
+	bundled *chart.Chart
+}
+
+func (r *Resolver) locate(ctx context.Context, req Request) (located, error) {
+	if req.RepoURL != "" {
+		index, err := r.fetchIndex(ctx, req.RepoURL, req.Access)
+		if err != nil {
+			return located{}, err
+		}
+		entry, err := index.Find(req.Ref, req.Version, req.Devel)
+		if err != nil {
+			return located{}, r.notFound(req, "repository "+req.RepoURL, index.Names(), err)
+		}
+		return entry.locate(req.RepoURL, req.Access)
+	}
+	switch {
+	case strings.HasPrefix(req.Ref, "oci://"):
+		return located{}, fmt.Errorf("chart %s: OCI registries are not supported; pull the chart with another tool and give its path", req.Ref)
+	case strings.Contains(req.Ref, "://"):
+		return located{url: req.Ref, access: req.Access}, nil
+	}
+	repoName, name, ok := strings.Cut(req.Ref, "/")
+	if !ok {
+		return located{}, r.noRepository(req.Ref)
+	}
+	builtIn, err := r.isBuiltIn(repoName)
+	if err != nil {
+		return located{}, err
+	}
+	if builtIn {
+		res, err := r.resolveBundled(repoName, name, req)
+		if err != nil {
+			return located{}, err
+		}
+		return located{bundled: res.Chart}, nil
+	}
+	entry, err := r.entry(repoName)
+	if err != nil {
+		return located{}, r.unknownRepository(repoName, name)
+	}
+	index, err := r.cachedIndex(ctx, entry)
+	if err != nil {
+		return located{}, err
+	}
+	found, err := index.Find(name, req.Version, req.Devel)
+	if err != nil {
+		return located{}, r.notFound(req, "repository "+repoName+" ("+entry.URL+")", index.Names(), err)
+	}
+	return found.locate(entry.URL, entry.Access())
+}
+
+// locate makes an index entry's URL absolute.
+func (e *Entry) locate(base string, access Access) (located, error) {
+	if len(e.URLs) == 0 {
+		return located{}, fmt.Errorf("chart %s-%s: the index gives no download URL", e.Name, e.Version)
+	}
+	target, err := resolveURL(base, e.URLs[0])
+	if err != nil {
+		return located{}, err
+	}
+	if !access.PassCredentialsAll && !sameHost(base, target) {
+		access.Username, access.Password = "", ""
+	}
+	return located{url: target, digest: strings.TrimPrefix(e.Digest, "sha256:"), access: access}, nil
+}
+
+// resolveURL resolves ref against a repository's URL, whose path is a folder.
+func resolveURL(base, ref string) (string, error) {
+	u, err := url.Parse(ref)
+	if err != nil {
+		return "", fmt.Errorf("bad URL %q: %w", ref, err)
+	}
+	if u.IsAbs() {
+		return ref, nil
+	}
+	b, err := url.Parse(base)
+	if err != nil {
+		return "", fmt.Errorf("bad URL %q: %w", base, err)
+	}
+	b.Path = strings.TrimSuffix(b.Path, "/") + "/"
+	b.RawPath = ""
+	query := b.RawQuery
+	out := b.ResolveReference(u)
+	if out.RawQuery == "" {
+		out.RawQuery = query
+	}
+	return out.String(), nil
+}
+
+func sameHost(a, b string) bool {
+	ua, errA := url.Parse(a)
+	ub, errB := url.Parse(b)
+	return errA == nil && errB == nil && ua.Scheme == ub.Scheme && ua.Host == ub.Host
+}
+
+// NotFoundError says which chart is missing, where it was looked for, and what is
+// near. It wraps [ErrNotFound].
+type NotFoundError struct {
+	What    string   // "chart stable/mysqll"
+	Where   []string // what was searched
+	Nearest []string // references that exist
+	Reason  string   // "version 9.9 not found"; "" when the name is missing
+	Next    string   // a command to try
+}
+
+func (e *NotFoundError) Error() string {
+	text := e.What + ": "
+	if e.Reason != "" {
+		text += e.Reason
+	} else {
+		text += "not found"
+	}
+	if len(e.Where) > 0 {
+		text += " in " + strings.Join(e.Where, ", ")
+	}
+	if len(e.Nearest) > 0 {
+		text += "; nearest: " + strings.Join(e.Nearest, ", ")
+	}
+	return text
+}
+
+func (e *NotFoundError) Unwrap() error { return ErrNotFound }
+
+// Hint returns the command to try next.
+func (e *NotFoundError) Hint() string { return e.Next }
+
+func (r *Resolver) notFound(req Request, where string, names []string, err error) error {
+	e := &NotFoundError{What: "chart " + req.Ref, Where: []string{where}, Next: "pkg repo update, then pkg search repo"}
+	var version *versionError
+	name := req.Ref
+	prefix := ""
+	if i := strings.LastIndexByte(name, '/'); i >= 0 && req.RepoURL == "" {
+		prefix, name = name[:i+1], name[i+1:]
+	}
+	if errors.As(err, &version) {
+		e.Reason = version.Error()
+		e.Next = "pkg search repo " + name + " --versions"
+		return e
+	}
+	for _, near := range nearest(names, name) {
+		e.Nearest = append(e.Nearest, prefix+near)
+	}
+	return e
+}
+
+// noRepository answers a bare word that is no path: whoever has a chart of that
+// name is named.
+func (r *Resolver) noRepository(name string) error {
+	e := &NotFoundError{What: "chart " + name, Reason: "no such path, and no repository is named"}
+	hits, err := r.Search(SearchQuery{})
+	if err != nil {
+		return err
+	}
+	var refs []string
+	for _, h := range hits {
+		if h.Entry.Name == name && !strings.HasPrefix(h.Name, BundledName+"/") {
+			refs = append(refs, h.Name)
+		}
+	}
+	if len(refs) > 0 {
+		e.Nearest = refs
+		e.Next = "use " + refs[0]
+		return e
+	}
+	e.Nearest = nearestHits(hits, name)
+	e.Next = "pkg search repo " + name
+	return e
+}
+
+func (r *Resolver) unknownRepository(repoName, name string) error {
+	e := &NotFoundError{What: "chart " + repoName + "/" + name, Reason: "repository " + repoName + " not found", Next: "pkg repo add " + repoName + " URL"}
+	names, err := r.Names()
+	if err != nil {
+		return err
+	}
+	e.Reason += " (repositories: " + strings.Join(names, ", ") + ")"
+	hits, err := r.Search(SearchQuery{})
+	if err != nil {
+		return err
+	}
+	e.Nearest = nearestHits(hits, name)
+	return e
+}
+
+func nearestHits(hits []Hit, name string) []string {
+	byName := map[string][]string{}
+	var names []string
+	for _, h := range hits {
+		if byName[h.Entry.Name] == nil {
+			names = append(names, h.Entry.Name)
+		}
+		byName[h.Entry.Name] = append(byName[h.Entry.Name], h.Name)
+	}
+	var out []string
+	for _, near := range nearest(names, name) {
+		out = append(out, byName[near][0])
+	}
+	return out
+}
+
+// Names lists the repositories that references may name, sorted.
+func (r *Resolver) Names() ([]string, error) {
+	entries, err := r.Repositories()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name)
+	}
+	for _, name := range []string{BundledName, StableName} {
+		if r.Bundled != nil && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	return names, nil
+}
