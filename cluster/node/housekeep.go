@@ -1,0 +1,209 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/seed38700745/pkg/cluster/cri"
+	"github.com/seed38700745/pkg/cluster/node/podlog"
+)
+
+// Limits of the kubelet.
+const (
+	housekeepPeriod = time.Minute
+	logCheckPeriod  = 10 * time.Second
+	imagePeriod     = 5 * time.Minute
+	maxLogSize      = 10 << 20 // bytes before a log is rotated
+	maxLogFiles     = 5
+	imageHigh       = 0.85 // share of the disk in use from which unused images go
+)
+
+// housekeep removes what no pod needs any more, rotates logs, and frees disk
+// space of unused images.
+func (a *Agent) housekeep(ctx context.Context) error {
+	var orphans, images time.Time
+	ticker := time.NewTicker(logCheckPeriod)
+	defer ticker.Stop()
+	for {
+		now := a.Now()
+		a.mu.Lock()
+		synced := a.synced
+		a.mu.Unlock()
+		if synced && now.Sub(orphans) >= housekeepPeriod {
+			orphans = now
+			if err := a.removeOrphans(ctx); err != nil && ctx.Err() == nil {
+				a.Logger.Warn("leftovers of removed pods", "error", err)
+			}
+		}
+		if now.Sub(images) >= imagePeriod {
+			images = now
+			if err := a.collectImages(ctx); err != nil && ctx.Err() == nil {
+				a.Logger.Warn("unused images not removed", "error", err)
+			}
+		}
+		a.rotateLogs(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// removeOrphans removes sandboxes, network attachments, volumes, files and
+// logs of pods that do not exist any more.
+func (a *Agent) removeOrphans(ctx context.Context) error {
+	known := func(uid string) bool { return a.worker(uid) != nil }
+	var problems []error
+	note := func(what string, err error) {
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", what, err))
+		}
+	}
+	sandboxes, err := a.Runtime.Sandboxes(ctx)
+	note("sandboxes", err)
+	var all sync.WaitGroup
+	running := map[string]bool{}
+	for _, s := range sandboxes {
+		if known(s.PodUID) {
+			continue
+		}
+		running[s.PodUID] = true
+		all.Go(func() { a.removeOrphan(ctx, s) }) // ends with ctx or the pod's grace
+	}
+	all.Wait()
+	left, err := a.Runtime.Sandboxes(ctx)
+	note("sandboxes", err)
+	clear(running)
+	for _, s := range left {
+		running[s.PodUID] = true
+	}
+	free := func(uid string) bool { return err == nil && !known(uid) && !running[uid] }
+	attached, attachErr := a.Network.Attached()
+	note("networks", attachErr)
+	for uid := range attached {
+		if free(uid) {
+			note("network of pod "+uid, a.Network.Detach(ctx, uid))
+		}
+	}
+	files, fileErr := a.files.pods()
+	note("pod files", fileErr)
+	for _, uid := range files {
+		if free(uid) {
+			note("pod files", a.files.remove(uid))
+		}
+	}
+	volumes, volumeErr := a.Volumes.Pods()
+	note("volumes", volumeErr)
+	for _, uid := range volumes {
+		if free(uid) {
+			note("volumes of pod "+uid, a.Volumes.Teardown(ctx, uid))
+		}
+	}
+	logs, logErr := a.files.podLogs()
+	note("pod logs", logErr)
+	for uid, dir := range logs {
+		if free(uid) {
+			note("pod logs", os.RemoveAll(dir))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// removeOrphan ends a sandbox whose pod is gone, with the grace that the pod
+// had.
+func (a *Agent) removeOrphan(ctx context.Context, s cri.Sandbox) {
+	var all sync.WaitGroup
+	for _, c := range s.Containers {
+		if c.State != cri.Running {
+			continue
+		}
+		grace := defaultGrace
+		if n, err := strconv.Atoi(c.Labels[labelGrace]); err == nil {
+			grace = time.Duration(n) * time.Second
+		}
+		all.Go(func() { // ends with ctx or grace
+			if err := a.Runtime.StopContainer(ctx, s.PodUID, c.ID, grace); err != nil && ctx.Err() == nil {
+				a.Logger.Warn("container of a removed pod not stopped", "pod", s.Namespace+"/"+s.Name, "error", err)
+			}
+		})
+	}
+	all.Wait()
+	if err := a.Runtime.RemoveSandbox(ctx, s.PodUID); err != nil && ctx.Err() == nil {
+		a.Logger.Warn("sandbox of a removed pod not removed", "pod", s.Namespace+"/"+s.Name, "error", err)
+	}
+}
+
+// rotateLogs rotates the logs of running containers that have grown too large.
+func (a *Agent) rotateLogs(ctx context.Context) {
+	for _, pod := range a.Pods() {
+		uid := string(pod.UID)
+		for _, path := range a.files.largeLogs(pod, maxLogSize) {
+			s, ok, err := a.Runtime.Sandbox(ctx, uid)
+			if err != nil || !ok {
+				continue
+			}
+			for _, c := range s.Containers {
+				if c.LogPath != path || c.State != cri.Running {
+					continue
+				}
+				err := podlog.Rotate(path, maxLogFiles, a.Now(), func() error { return a.Runtime.ReopenLog(ctx, uid, c.ID) })
+				if err != nil && ctx.Err() == nil {
+					a.Logger.Warn("log not rotated", "path", path, "error", err)
+				}
+			}
+		}
+	}
+}
+
+// collectImages removes images that no container uses when the disk is fuller
+// than imageHigh.
+func (a *Agent) collectImages(ctx context.Context) error {
+	d, err := diskUse(a.RootDir)
+	if err != nil || d.usedShare < imageHigh {
+		return err
+	}
+	used, err := a.imagesInUse(ctx)
+	if err != nil {
+		return err
+	}
+	removed, freed, err := a.Images.Prune(func(id string) bool { return used[id] })
+	if err != nil {
+		return fmt.Errorf("images: %w", err)
+	}
+	if len(removed) > 0 {
+		a.Logger.Info("unused images removed", "images", removed, "bytes", freed)
+	}
+	return nil
+}
+
+// imagesInUse returns the IDs of the images that containers were started from
+// or that pods of this node name.
+func (a *Agent) imagesInUse(ctx context.Context) (map[string]bool, error) {
+	sandboxes, err := a.Runtime.Sandboxes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	used := map[string]bool{}
+	for _, s := range sandboxes {
+		for _, c := range s.Containers {
+			used[c.ImageID] = true
+		}
+	}
+	for _, pod := range a.Pods() {
+		if isTerminal(pod.Status.Phase) {
+			continue
+		}
+		for _, c := range append(pod.Spec.InitContainers[:len(pod.Spec.InitContainers):len(pod.Spec.InitContainers)], pod.Spec.Containers...) {
+			if i, ok := a.Images.Present(c.Image); ok {
+				used[i.ID] = true
+			}
+		}
+	}
+	return used, nil
+}
