@@ -1,0 +1,205 @@
+// Package managed keeps metadata.managedFields: which manager owns which
+// fields of an object. It is the server's half of server-side apply, on top of
+// apimachinery's managedfields and the type schemas that client-go carries.
+//
+// Those schemas take about 100 ms and some 20 MB to parse. They are parsed
+// when first needed; Ready tells whether that has happened, so that the first
+// writes of a starting cluster need not wait for them. An object written
+// without managedFields is treated by a later apply as Kubernetes treats
+// objects from before server-side apply: manager "before-first-apply".
+package managed
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/client-go/applyconfigurations"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+	"sigs.k8s.io/structured-merge-diff/v6/typed"
+	"sigs.k8s.io/structured-merge-diff/v6/value"
+
+	"github.com/seed38700745/pkg/cluster/kind"
+	"github.com/seed38700745/pkg/cluster/object"
+)
+
+// Fields computes managedFields. It is safe for concurrent use.
+type Fields struct {
+	kinds *kind.Registry
+
+	build     sync.Once
+	converter managedfields.TypeConverter // set by build
+	ready     atomic.Bool
+
+	managers sync.Map // managerKey -> *managedfields.FieldManager
+	types    sync.Map // schema.GroupVersionKind -> typed.ParseableType
+}
+
+type managerKey struct {
+	kind        *kind.Kind
+	version     schema.GroupVersionKind
+	subresource string
+}
+
+// New returns the Fields for the kinds of a registry.
+func New(kinds *kind.Registry) *Fields { return &Fields{kinds: kinds} }
+
+// Ready tells whether the schemas are parsed, and no call will wait for that.
+func (f *Fields) Ready() bool { return f.ready.Load() }
+
+// Prepare parses the schemas unless that was done.
+func (f *Fields) Prepare() {
+	f.build.Do(func() {
+		f.converter = applyconfigurations.NewTypeConverter(f.kinds.Scheme())
+		// The parser works on first use.
+		_, _ = f.converter.ObjectToTyped(&metav1.DeleteOptions{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "DeleteOptions"}})
+		f.ready.Store(true)
+	})
+}
+
+// Created records that manager set all fields of the new object o, which is of
+// the stored version of v.
+func (f *Fields) Created(v kind.Served, o object.Object, manager string, now metav1.Time) {
+	f.Prepare()
+	o.SetManagedFields(nil)
+	if v.Alias != nil || custom(v.Kind) {
+		live := v.Kind.New()
+		live.GetObjectKind().SetGroupVersionKind(v.Kind.GVK)
+		_ = f.Updated(v, "", live, o, manager)
+		return
+	}
+	set, err := f.fieldSet(o)
+	if err != nil {
+		return // an object whose fields nobody manages is still a good object
+	}
+	set = set.Difference(stripped())
+	if filter := ignored(v.Kind, ""); filter != nil {
+		set = filter.Filter(set)
+	}
+	var raw bytes.Buffer
+	if err := set.ToJSONStream(&raw); err != nil || set.Empty() {
+		return
+	}
+	if manager == "" {
+		manager = "unknown"
+	}
+	o.SetManagedFields([]metav1.ManagedFieldsEntry{{
+		Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate,
+		APIVersion: v.Version().GroupVersion().String(), Time: &now,
+		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(raw.String()),
+	}})
+}
+
+// fieldSet returns all fields of a typed object.
+func (f *Fields) fieldSet(o object.Object) (*fieldpath.Set, error) {
+	gvk := o.GetObjectKind().GroupVersionKind()
+	t, ok := f.types.Load(gvk)
+	if !ok {
+		tv, err := f.converter.ObjectToTyped(o, typed.AllowDuplicates)
+		if err != nil {
+			return nil, err
+		}
+		t, _ = f.types.LoadOrStore(gvk, typed.ParseableType{Schema: tv.Schema(), TypeRef: tv.TypeRef()})
+	}
+	p := t.(typed.ParseableType)
+	v, err := value.NewValueReflect(o)
+	if err != nil {
+		return nil, err
+	}
+	return typed.AsTypedUnvalidated(v, p.Schema, p.TypeRef).ToFieldSet()
+}
+
+// Updated records in o that manager changed what differs from live. Both are
+// of the stored version; o may carry managedFields that the client set.
+func (f *Fields) Updated(v kind.Served, subresource string, live, o object.Object, manager string) error {
+	f.Prepare()
+	m, err := f.manager(v, subresource)
+	if err != nil {
+		return err
+	}
+	out := m.UpdateNoErrors(live, o, manager)
+	if out != runtime.Object(o) {
+		return fmt.Errorf("managed fields of %s: got another object", v.Version().Kind)
+	}
+	return nil
+}
+
+// Apply merges an applied configuration, in the version of v, into live and
+// returns the result in the stored version. live without UID means that the
+// object is being created. Conflicts are *errors.StatusError with code 409.
+func (f *Fields) Apply(v kind.Served, subresource string, live object.Object, patch *unstructured.Unstructured, manager string, force bool) (object.Object, error) {
+	f.Prepare()
+	m, err := f.manager(v, subresource)
+	if err != nil {
+		return nil, err
+	}
+	out, err := m.Apply(live, patch, manager, force)
+	if err != nil {
+		return nil, err
+	}
+	o, ok := out.(object.Object)
+	if !ok {
+		return nil, fmt.Errorf("apply of %s: got a %T", v.Version().Kind, out)
+	}
+	return o, nil
+}
+
+func (f *Fields) manager(v kind.Served, subresource string) (*managedfields.FieldManager, error) {
+	key := managerKey{v.Kind, v.Version(), subresource}
+	if m, ok := f.managers.Load(key); ok {
+		return m.(*managedfields.FieldManager), nil
+	}
+	types, build := f.converter, managedfields.NewDefaultFieldManager
+	if custom(v.Kind) {
+		types, build = managedfields.NewDeducedTypeConverter(), managedfields.NewDefaultCRDFieldManager
+	}
+	var reset map[fieldpath.APIVersion]fieldpath.Filter
+	if filter := ignored(v.Kind, subresource); filter != nil {
+		reset = map[fieldpath.APIVersion]fieldpath.Filter{fieldpath.APIVersion(v.Kind.GVK.GroupVersion().String()): filter}
+		for _, a := range v.Kind.Aliases {
+			reset[fieldpath.APIVersion(a.GVK.GroupVersion().String())] = filter
+		}
+	}
+	c := versions{v.Kind}
+	m, err := build(types, c, c, c, v.Version(), v.Kind.GVK.GroupVersion(), subresource, reset)
+	if err != nil {
+		return nil, err
+	}
+	actual, _ := f.managers.LoadOrStore(key, m)
+	return actual.(*managedfields.FieldManager), nil
+}
+
+// custom tells whether the kind's objects are unstructured.
+func custom(k *kind.Kind) bool {
+	_, ok := k.New().(*unstructured.Unstructured)
+	return ok
+}
+
+// ignored is what a write through a subresource cannot change, and so nobody
+// comes to own through it.
+func ignored(k *kind.Kind, subresource string) fieldpath.Filter {
+	switch {
+	case subresource == "status":
+		return fieldpath.NewIncludeMatcherFilter(fieldpath.MakePrefixMatcherOrDie("status"))
+	case subresource == "" && k.HasStatus:
+		return fieldpath.NewExcludeSetFilter(fieldpath.NewSet(fieldpath.MakePathOrDie("status")))
+	}
+	return nil
+}
+
+// stripped are the fields that nobody manages (apimachinery,
+// managedfields/internal/stripmeta.go).
+func stripped() *fieldpath.Set {
+	meta := func(name string) fieldpath.Path { return fieldpath.MakePathOrDie("metadata", name) }
+	return fieldpath.NewSet(
+		fieldpath.MakePathOrDie("apiVersion"), fieldpath.MakePathOrDie("kind"), fieldpath.MakePathOrDie("metadata"),
+		meta("name"), meta("namespace"), meta("creationTimestamp"), meta("selfLink"), meta("uid"),
+		meta("clusterName"), meta("generation"), meta("managedFields"), meta("resourceVersion"),
+	)
+}
