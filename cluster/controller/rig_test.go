@@ -1,0 +1,219 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/seed38700745/pkg/cluster/controller/verbstest"
+	"github.com/seed38700745/pkg/cluster/object"
+	"github.com/seed38700745/pkg/cluster/object/builtin"
+)
+
+// rig is a world in which all controllers and a simple agent run. Time is the
+// synctest bubble's: settle lets it pass.
+type rig struct {
+	t     *testing.T
+	ctx   context.Context
+	world *verbstest.World
+	agent *agent
+}
+
+// withRig runs body in a world of its own.
+func withRig(t *testing.T, c Config, body func(r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		world := verbstest.New()
+		c.Verbs = world
+		var calls atomic.Int64 // events are named by their time, which stands still in a bubble
+		c.Now = func() time.Time { return time.Now().Add(time.Duration(calls.Add(1))) }
+		r := &rig{t: t, ctx: ctx, world: world, agent: &agent{verbs: world}}
+		var running sync.WaitGroup
+		running.Go(func() {
+			if err := New(c).Run(ctx); err != nil {
+				t.Errorf("controllers: %v", err)
+			}
+		})
+		running.Go(func() { r.agent.run(ctx) })
+		body(r)
+		cancel()
+		running.Wait()
+	})
+}
+
+// settle lets all loops finish what they do within d.
+func (r *rig) settle(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// agent binds pods to a node and runs them, by what their image says: "ok"
+// becomes ready, "broken" runs and never becomes ready, "done" and "fail" end,
+// "hold" stays pending.
+type agent struct {
+	verbs object.Verbs
+	mu    sync.Mutex
+	next  int // guarded by mu: addresses given
+}
+
+func (a *agent) run(ctx context.Context) {
+	_ = builtin.Pods.Follow(ctx, a.verbs, object.WatchOptions{}, func(p *corev1.Pod, deleted bool) {
+		if deleted {
+			return
+		}
+		live, err := builtin.Pods.Get(ctx, a.verbs, p.Namespace, p.Name)
+		if err != nil || live.UID != p.UID {
+			return
+		}
+		if err := a.sync(ctx, live); err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+			panic(err)
+		}
+	}, nil)
+}
+
+func (a *agent) sync(ctx context.Context, p *corev1.Pod) error {
+	switch image := p.Spec.Containers[0].Image; {
+	case p.DeletionTimestamp != nil:
+		if !podFinished(p) {
+			p = p.DeepCopy()
+			setPod(p, corev1.PodFailed, false)
+			stored, err := builtin.Pods.UpdateStatus(ctx, a.verbs, p, object.WriteOptions{})
+			if err != nil {
+				return err
+			}
+			p = stored
+		}
+		if len(p.Finalizers) > 0 {
+			return nil
+		}
+		return builtin.Pods.Delete(ctx, a.verbs, p.Namespace, p.Name, object.DeleteOptions{GracePeriodSeconds: new(int64(0))})
+	case p.Spec.NodeName == "":
+		_, err := a.verbs.Create(ctx, builtin.Pods.Resource, &corev1.Binding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name},
+			Target:     corev1.ObjectReference{Name: "node-1"}}, object.WriteOptions{Subresource: "binding"})
+		return err
+	case p.Status.Phase == "" && image != "hold":
+		p = p.DeepCopy()
+		a.mu.Lock()
+		a.next++
+		p.Status.PodIP = fmt.Sprintf("10.0.%d.%d", a.next/250, a.next%250+1)
+		a.mu.Unlock()
+		switch image {
+		case "done":
+			setPod(p, corev1.PodSucceeded, false)
+		case "fail":
+			setPod(p, corev1.PodFailed, false)
+		default:
+			setPod(p, corev1.PodRunning, image == "ok")
+		}
+		_, err := builtin.Pods.UpdateStatus(ctx, a.verbs, p, object.WriteOptions{})
+		return err
+	}
+	return nil
+}
+
+func setPod(p *corev1.Pod, phase corev1.PodPhase, ready bool) {
+	p.Status.Phase = phase
+	status := corev1.ConditionFalse
+	if ready {
+		status = corev1.ConditionTrue
+	}
+	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: status, LastTransitionTime: metav1.NewTime(time.Now())}}
+}
+
+// create stores o or ends the test.
+func create[T object.Object](r *rig, h builtin.Handle[T], o T) T {
+	r.t.Helper()
+	stored, err := h.Create(r.ctx, r.world, o, object.WriteOptions{})
+	if err != nil {
+		r.t.Fatalf("create %s: %v", h.Resource, err)
+	}
+	return stored
+}
+
+func get[T object.Object](r *rig, h builtin.Handle[T], name string) T {
+	r.t.Helper()
+	o, err := h.Get(r.ctx, r.world, "default", name)
+	if apierrors.IsNotFound(err) {
+		o, err = h.Get(r.ctx, r.world, "", name)
+	}
+	if err != nil {
+		r.t.Fatalf("get %s %s: %v", h.Resource, name, err)
+	}
+	return o
+}
+
+func list[T object.Object](r *rig, h builtin.Handle[T]) []T {
+	r.t.Helper()
+	all, err := h.List(r.ctx, r.world, object.ListOptions{})
+	if err != nil {
+		r.t.Fatalf("list %s: %v", h.Resource, err)
+	}
+	return all
+}
+
+// edit changes an object as a user does.
+func edit[T object.Object](r *rig, h builtin.Handle[T], name string, change func(T)) {
+	r.t.Helper()
+	for {
+		o := get(r, h, name).DeepCopyObject().(T)
+		change(o)
+		_, err := h.Update(r.ctx, r.world, o, object.WriteOptions{})
+		if err == nil {
+			return
+		}
+		if !apierrors.IsConflict(err) {
+			r.t.Fatalf("update %s: %v", h.Resource, err)
+		}
+	}
+}
+
+func remove[T object.Object](r *rig, h builtin.Handle[T], name string, o object.DeleteOptions) {
+	r.t.Helper()
+	k := object.KeyOf(get(r, h, name))
+	if err := h.Delete(r.ctx, r.world, k.Namespace, k.Name, o); err != nil {
+		r.t.Fatalf("delete %s: %v", h.Resource, err)
+	}
+}
+
+// events returns "reason: message" of the events about an object.
+func events(r *rig, name string) map[string]bool {
+	all := map[string]bool{}
+	for _, e := range list(r, builtin.Events) {
+		if e.InvolvedObject.Name == name {
+			all[e.Reason+": "+e.Message] = true
+		}
+	}
+	return all
+}
+
+func wantEvent(r *rig, name, event string) {
+	r.t.Helper()
+	if all := events(r, name); !all[event] {
+		r.t.Errorf("no event %q about %s; there are %v", event, name, all)
+	}
+}
+
+func template(image string) corev1.PodTemplateSpec {
+	return corev1.PodTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "web"}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: image}}, RestartPolicy: corev1.RestartPolicyAlways},
+	}
+}
+
+func meta(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "default", Name: name} }
+
+func metaName(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Name: name} }
+
+func webSelector() *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}
+}

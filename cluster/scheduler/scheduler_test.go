@@ -1,0 +1,198 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/seed38700745/pkg/cluster/controller/verbstest"
+	"github.com/seed38700745/pkg/cluster/object"
+	"github.com/seed38700745/pkg/cluster/object/builtin"
+)
+
+// withScheduler runs body beside a Scheduler in a world of their own, in a
+// synctest bubble: time passes when body sleeps.
+func withScheduler(t *testing.T, body func(ctx context.Context, w *verbstest.World)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		w := verbstest.New()
+		var calls atomic.Int64
+		s := New(Config{Verbs: w, Now: func() time.Time { return time.Now().Add(time.Duration(calls.Add(1))) }})
+		var running sync.WaitGroup
+		running.Go(func() {
+			if err := s.Run(ctx); err != nil {
+				t.Errorf("scheduler: %v", err)
+			}
+		})
+		body(ctx, w)
+		cancel()
+		running.Wait()
+	})
+}
+
+func settle(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func store[T object.Object](t *testing.T, w *verbstest.World, h builtin.Handle[T], o T) {
+	t.Helper()
+	if _, err := h.Create(context.Background(), w, o, object.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func podNamed(t *testing.T, w *verbstest.World, name string) *corev1.Pod {
+	t.Helper()
+	p, err := builtin.Pods.Get(context.Background(), w, "default", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestSchedulerBurstDoesNotOvercommit(t *testing.T) {
+	withScheduler(t, func(ctx context.Context, w *verbstest.World) {
+		store(t, w, builtin.Nodes, testNode("a", "4", "8Gi"))
+		store(t, w, builtin.Nodes, testNode("b", "4", "8Gi"))
+		for i := range 20 {
+			store(t, w, builtin.Pods, testPod(fmt.Sprint("p", i), "1", "1Gi"))
+		}
+		settle(time.Second)
+		on := map[string]int{}
+		for i := range 20 {
+			on[podNamed(t, w, fmt.Sprint("p", i)).Spec.NodeName]++
+		}
+		if on["a"] != 4 || on["b"] != 4 || on[""] != 12 {
+			t.Fatalf("pods by node: %v", on)
+		}
+		store(t, w, builtin.Nodes, testNode("c", "4", "8Gi"))
+		settle(11 * time.Second) // at most one backoff
+		waits := 0
+		for i := range 20 {
+			if podNamed(t, w, fmt.Sprint("p", i)).Spec.NodeName == "" {
+				waits++
+			}
+		}
+		if waits != 8 {
+			t.Errorf("%d pods wait after a node for 4 came, want 8", waits)
+		}
+	})
+}
+
+func TestSchedulerSaysWhyAndRetries(t *testing.T) {
+	withScheduler(t, func(ctx context.Context, w *verbstest.World) {
+		store(t, w, builtin.Nodes, testNode("a", "2", "1Gi"))
+		store(t, w, builtin.Pods, testPod("big", "1", "4Gi"))
+		settle(time.Second)
+		p := podNamed(t, w, "big")
+		const want = "0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+		if len(p.Status.Conditions) != 1 || p.Status.Conditions[0].Reason != "Unschedulable" || p.Status.Conditions[0].Message != want {
+			t.Errorf("conditions %+v", p.Status.Conditions)
+		}
+		es, err := builtin.Events.List(ctx, w, object.ListOptions{})
+		if err != nil || len(es) != 1 || es[0].Reason != "FailedScheduling" || es[0].Message != want || es[0].Source.Component != "default-scheduler" {
+			t.Errorf("events %v, %v", es, err)
+		}
+		n, err := builtin.Nodes.Get(ctx, w, "", "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n = n.DeepCopy()
+		n.Status.Allocatable[corev1.ResourceMemory] = resource.MustParse("8Gi")
+		if _, err := builtin.Nodes.UpdateStatus(ctx, w, n, object.WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		settle(2 * time.Second)
+		if got := podNamed(t, w, "big").Spec.NodeName; got != "a" {
+			t.Errorf("node %q after memory was added", got)
+		}
+		es, _ = builtin.Events.List(ctx, w, object.ListOptions{})
+		said := false
+		for _, e := range es {
+			said = said || (e.Reason == "Scheduled" && e.Message == "Successfully assigned default/big to a")
+		}
+		if !said {
+			t.Errorf("no Scheduled event in %v", es)
+		}
+	})
+}
+
+func TestSchedulerGatesPriorityAndOtherSchedulers(t *testing.T) {
+	withScheduler(t, func(ctx context.Context, w *verbstest.World) {
+		gated := testPod("gated", "1", "1Gi", func(p *corev1.Pod) { p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "wait"}} })
+		store(t, w, builtin.Pods, gated)
+		store(t, w, builtin.Pods, testPod("other", "1", "1Gi", func(p *corev1.Pod) { p.Spec.SchedulerName = "mine" }))
+		store(t, w, builtin.Pods, testPod("low", "3", "1Gi"))
+		store(t, w, builtin.Pods, testPod("high", "3", "1Gi", func(p *corev1.Pod) { p.Spec.Priority = new(int32(100)) }))
+		settle(time.Second)
+		store(t, w, builtin.Nodes, testNode("a", "4", "8Gi"))
+		settle(20 * time.Second)
+		for name, want := range map[string]string{"gated": "", "other": "", "low": "", "high": "a"} {
+			if got := podNamed(t, w, name).Spec.NodeName; got != want {
+				t.Errorf("%s is on %q, want %q", name, got, want)
+			}
+		}
+		p := podNamed(t, w, "gated").DeepCopy()
+		if len(p.Status.Conditions) != 1 || p.Status.Conditions[0].Reason != "SchedulingGated" {
+			t.Errorf("gated: %+v", p.Status.Conditions)
+		}
+		p.Spec.SchedulingGates = nil
+		if _, err := builtin.Pods.Update(ctx, w, p, object.WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		settle(time.Second)
+		if got := podNamed(t, w, "gated").Spec.NodeName; got != "a" {
+			t.Errorf("node %q after the gate was removed", got)
+		}
+	})
+}
+
+func claimed(p *corev1.Pod) {
+	p.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{
+		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}}}
+}
+
+func TestSchedulerChoosesNodeForFirstConsumer(t *testing.T) {
+	withScheduler(t, func(ctx context.Context, w *verbstest.World) {
+		store(t, w, builtin.Nodes, testNode("a", "4", "8Gi"))
+		store(t, w, builtin.Pods, testPod("db", "1", "1Gi", claimed))
+		settle(time.Second)
+		if c := podNamed(t, w, "db").Status.Conditions; len(c) != 1 || !strings.Contains(c[0].Message, `persistentvolumeclaim "data" not found`) {
+			t.Errorf("without the claim: %+v", c)
+		}
+		store(t, w, builtin.StorageClasses, &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "local"},
+			Provisioner: "test/local", VolumeBindingMode: new(storagev1.VolumeBindingWaitForFirstConsumer)})
+		store(t, w, builtin.PersistentVolumeClaims, &corev1.PersistentVolumeClaim{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "data"}, Spec: corev1.PersistentVolumeClaimSpec{StorageClassName: new("local")}})
+		settle(3 * time.Second)
+		c, err := builtin.PersistentVolumeClaims.Get(ctx, w, "default", "data")
+		if err != nil || c.Annotations["volume.kubernetes.io/selected-node"] != "a" {
+			t.Fatalf("claim %v, %v", c.Annotations, err)
+		}
+		if got := podNamed(t, w, "db").Spec.NodeName; got != "" {
+			t.Fatalf("bound to %q before its volume was", got)
+		}
+		store(t, w, builtin.PersistentVolumes, &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv"}})
+		c = c.DeepCopy()
+		c.Spec.VolumeName, c.Annotations["pv.kubernetes.io/bind-completed"] = "pv", "yes"
+		if _, err := builtin.PersistentVolumeClaims.Update(ctx, w, c, object.WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		settle(time.Millisecond) // no backoff: it waited for what it had started
+		if got := podNamed(t, w, "db").Spec.NodeName; got != "a" {
+			t.Errorf("on %q once its claim is bound", got)
+		}
+	})
+}
