@@ -27,7 +27,7 @@ func ValidateValues(c *Chart, vals map[string]any, warn Warn) error {
 func schemaErrors(c *Chart, vals map[string]any, warn Warn) string {
 	var out strings.Builder
 	if c.Schema != nil {
-		if err := validateSchema(vals, c.Schema, warn); err != nil {
+		if err := ValidateSchema(vals, c.Schema, warn); err != nil {
 			fmt.Fprintf(&out, "%s:\n%s", c.Name(), err)
 		}
 	}
@@ -46,7 +46,9 @@ func schemaErrors(c *Chart, vals map[string]any, warn Warn) string {
 	return out.String()
 }
 
-func validateSchema(vals map[string]any, schema []byte, warn Warn) (err error) {
+// ValidateSchema checks values against one JSON schema of any draft. The error ends
+// with a newline, as Helm prints it.
+func ValidateSchema(vals map[string]any, schema []byte, warn Warn) (err error) {
 	defer func() { // the compiler panics on some malformed schemas
 		if r := recover(); r != nil {
 			err = fmt.Errorf("unable to validate schema: %s", r)

@@ -276,6 +276,9 @@ func (r *Resolver) notFound(req Request, where string, names []string, err error
 	for _, near := range nearest(names, name) {
 		e.Nearest = append(e.Nearest, prefix+near)
 	}
+	if len(e.Nearest) > 0 {
+		e.Next = "pkg search repo " + e.Nearest[0]
+	}
 	return e
 }
 
@@ -289,7 +292,7 @@ func (r *Resolver) noRepository(name string) error {
 	}
 	var refs []string
 	for _, h := range hits {
-		if h.Entry.Name == name && !strings.HasPrefix(h.Name, BundledName+"/") {
+		if h.Entry.Name == name {
 			refs = append(refs, h.Name)
 		}
 	}

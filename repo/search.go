@@ -85,9 +85,10 @@ func (r *Resolver) knownIndexes() (map[string]*Index, error) {
 		if err != nil {
 			return nil, err
 		}
-		indexes[BundledName] = bundled
-		if _, taken := indexes[StableName]; !taken && find(list, StableName) == nil {
+		if find(list, StableName) == nil {
 			indexes[StableName] = bundled
+		} else {
+			indexes[BundledName] = bundled
 		}
 	}
 	return indexes, nil

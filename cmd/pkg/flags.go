@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/seed38700745/pkg/chart"
 	"github.com/seed38700745/pkg/engine"
 )
 
@@ -32,8 +31,8 @@ type chartFlags struct {
 	DependencyUpdate   bool
 }
 
-// addChartFlags declares the flags of commands that take a chart.
-func (a *app) addChartFlags(f *pflag.FlagSet, c *chartFlags) {
+// add declares the flags of commands that take a chart.
+func (c *chartFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&c.Version, "version", "", "specify a version constraint for the chart version to use. This constraint can be a specific tag (e.g. 1.1.1) or it may reference a valid range (e.g. ^2.0.0). If this is not specified, the latest version is used")
 	f.BoolVar(&c.Devel, "devel", false, "use development versions, too. Equivalent to version '>0.0.0-0'. If --version is set, this is ignored")
 	f.StringVar(&c.Repo, "repo", "", "chart repository url where to locate the requested chart")
@@ -45,6 +44,11 @@ func (a *app) addChartFlags(f *pflag.FlagSet, c *chartFlags) {
 	f.BoolVar(&c.Insecure, "insecure-skip-tls-verify", false, "skip tls certificate checks for the chart download")
 	f.BoolVar(&c.PlainHTTP, "plain-http", false, "use insecure HTTP connections for the chart download")
 	f.BoolVar(&c.PassCredentialsAll, "pass-credentials", false, "pass credentials to all domains")
+}
+
+// addDependencyUpdate declares the flag by which helm fetches missing dependencies;
+// pkg does that anyway.
+func (c *chartFlags) addDependencyUpdate(f *pflag.FlagSet) {
 	f.BoolVar(&c.DependencyUpdate, "dependency-update", false, "update dependencies if they are missing before installing the chart")
 }
 
@@ -154,28 +158,4 @@ func (i *ignoredFlags) addInstall(f *pflag.FlagSet) {
 	f.Lookup("dry-run").NoOptDefVal = "client"
 	f.DurationVar(&i.duration, "timeout", 5*time.Minute, "accepted for helm's sake; without effect here")
 	f.StringToStringVarP(&i.labels, "labels", "l", nil, "accepted for helm's sake; without effect here")
-}
-
-// loadForRelease resolves and loads a chart that is to be rendered, with the values
-// given for it: in Helm's order, which decides which error comes first.
-func (a *app) loadForRelease(ctx context.Context, ref string, src chartFlags, v chart.Values) (*chart.Chart, map[string]any, error) {
-	vals, err := v.Merge()
-	if err != nil {
-		return nil, nil, err
-	}
-	c, err := a.loadChart(ctx, ref, src)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := chart.CheckInstallable(c); err != nil {
-		return nil, nil, err
-	}
-	if c.Metadata.Deprecated {
-		a.warnf("This chart is deprecated")
-	}
-	if err := chart.CheckDependencies(c); err != nil {
-		return nil, nil, withHint(fmt.Errorf("An error occurred while checking for chart dependencies. You may need to run `helm dependency build` to fetch missing dependencies: %w", err),
-			"pkg dependency build %s, or --dependency-update", ref)
-	}
-	return c, vals, nil
 }

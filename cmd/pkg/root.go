@@ -1,6 +1,10 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"strings"
+
 	"github.com/spf13/cobra"
 )
 
@@ -16,7 +20,18 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or a diff with changes, 3 timed out,
 // commands lists every command of pkg; a new one is one line here.
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
+		newCompletionCommand(a),
+		newCreateCommand(a),
+		newDependencyCommand(a),
+		newEnvCommand(a),
+		newLintCommand(a),
+		newPackageCommand(a),
+		newPullCommand(a),
+		newRepoCommand(a),
+		newSearchCommand(a),
+		newShowCommand(a),
 		newTemplateCommand(a),
+		newVersionCommand(a),
 	}
 }
 
@@ -27,6 +42,8 @@ func newRootCommand(a *app) *cobra.Command {
 		Long:          rootLong,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          a.noSubcommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	if a.asHelm {
 		root.Use = "helm"
@@ -41,9 +58,37 @@ func newRootCommand(a *app) *cobra.Command {
 		return &exitError{code: exitUsage, err: err}
 	})
 	a.addGlobalFlags(root)
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(commands(a)...)
 	return root
+}
+
+// group makes a command that only has subcommands.
+func (a *app) group(use, short string, subs ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  a.noSubcommand,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(subs...)
+	return cmd
+}
+
+// noSubcommand refuses words that are no subcommand of a group, naming similar ones.
+func (a *app) noSubcommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += "\n\nDid you mean this?\n\t" + strings.Join(near, "\n\t") + "\n"
+	}
+	if a.asHelm {
+		return errors.New(text)
+	}
+	return &exitError{code: exitUsage, err: errors.New(text)}
 }
 
 func (a *app) addGlobalFlags(root *cobra.Command) {

@@ -3,26 +3,101 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
+	"path/filepath"
 
 	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/charts"
+	"github.com/seed38700745/pkg/repo"
 )
 
-// loadChart resolves a reference to a complete chart.
-func (a *app) loadChart(_ context.Context, ref string, _ chartFlags) (*chart.Chart, error) {
-	return chart.Load(ref)
+// systemConfig lists repositories that an administrator set up for everybody.
+const systemConfig = "/etc/pkg/repositories.yaml"
+
+// repositories is the resolver of charts, on the folders that flags, environment
+// and defaults give, in this order.
+func (a *app) repositories() *repo.Resolver {
+	r := &repo.Resolver{
+		ConfigFile:   a.repositoryConfig(),
+		SystemConfig: systemConfig,
+		CacheDir:     a.repositoryCache(),
+		Bundled:      charts.FS,
+		UserAgent:    "pkg/" + programVersion(),
+	}
+	if a.global.RepositoryConfig != "" || a.Env("HELM_REPOSITORY_CONFIG") != "" {
+		r.SystemConfig = "" // exactly this file
+	}
+	return r
 }
 
-// fetch reads a URL that is not a repository's, such as a values file's.
-func (a *app) fetch(url string) ([]byte, error) {
-	resp, err := http.Get(url)
+func (a *app) repositoryConfig() string {
+	return firstOf(a.global.RepositoryConfig, a.Env("HELM_REPOSITORY_CONFIG"), filepath.Join(a.ConfigDir, "repositories.yaml"))
+}
+
+func (a *app) repositoryCache() string {
+	return firstOf(a.global.RepositoryCache, a.Env("HELM_REPOSITORY_CACHE"), filepath.Join(a.CacheDir, "repository"))
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+func (c chartFlags) request(ref string) repo.Request {
+	return repo.Request{Ref: ref, Version: c.Version, Devel: c.Devel, RepoURL: c.Repo, Access: c.access()}
+}
+
+func (c chartFlags) access() repo.Access {
+	return repo.Access{
+		Username: c.Username, Password: c.Password,
+		CertFile: c.CertFile, KeyFile: c.KeyFile, CAFile: c.CAFile,
+		InsecureSkipTLSVerify: c.Insecure,
+		PassCredentialsAll:    c.PassCredentialsAll,
+	}
+}
+
+// resolveChart finds a chart and, unless called as helm, completes the charts that
+// it depends on. Helm wants those in charts/ beforehand.
+func (a *app) resolveChart(ctx context.Context, ref string, src chartFlags) (*repo.Resolved, error) {
+	r := a.repositories()
+	res, err := r.Resolve(ctx, src.request(ref))
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("failed to fetch %s : %s", url, resp.Status)
+	if res.Note != "" && !a.asHelm {
+		fmt.Fprintln(a.Err, res.Note)
 	}
-	return io.ReadAll(resp.Body)
+	if !a.asHelm || src.DependencyUpdate {
+		if err := r.Complete(ctx, res.Chart, res.Dir); err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+// loadForRelease finds a chart that is to be rendered, with the values given for
+// it, in Helm's order, which decides which error comes first.
+func (a *app) loadForRelease(ctx context.Context, ref string, src chartFlags, v chart.Values) (*repo.Resolved, map[string]any, error) {
+	v.ReadFile = func(name string) ([]byte, error) { return a.readFile(ctx, name) }
+	vals, err := v.Merge()
+	if err != nil {
+		return nil, nil, err
+	}
+	res, err := a.resolveChart(ctx, ref, src)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := chart.CheckInstallable(res.Chart); err != nil {
+		return nil, nil, err
+	}
+	if res.Chart.Metadata.Deprecated {
+		a.warnf("This chart is deprecated")
+	}
+	if err := chart.CheckDependencies(res.Chart); err != nil {
+		return nil, nil, fmt.Errorf("An error occurred while checking for chart dependencies. You may need to run `helm dependency build` to fetch missing dependencies: %w", err)
+	}
+	return res, vals, nil
 }

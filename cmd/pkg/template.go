@@ -52,8 +52,9 @@ lookups find nothing and capabilities are Helm's defaults.`,
 		},
 	}
 	f := cmd.Flags()
-	a.addValueFlags(f, &o.values)
-	a.addChartFlags(f, &o.source)
+	addValueFlags(f, &o.values)
+	o.source.add(f)
+	o.source.addDependencyUpdate(f)
 	o.naming.add(f)
 	o.render.add(f)
 	o.postRenderer.add(f)
@@ -84,7 +85,7 @@ func runTemplate(ctx context.Context, a *app, o *templateOptions, args []string)
 	if err != nil {
 		return err
 	}
-	c, vals, err := a.loadForRelease(ctx, ref, o.source, o.values)
+	res, vals, err := a.loadForRelease(ctx, ref, o.source, o.values)
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func runTemplate(ctx context.Context, a *app, o *templateOptions, args []string)
 		return err
 	}
 	out, err := engine.Render(ctx, engine.Input{
-		Chart:  c,
+		Chart:  res.Chart,
 		Values: vals,
 		Release: engine.Release{
 			Name: name, Namespace: a.namespace(), Revision: 1,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"os"
 	"strings"
@@ -8,28 +9,28 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/repo"
 )
 
 // addValueFlags declares the flags that give values to a chart.
-func (a *app) addValueFlags(f *pflag.FlagSet, v *chart.Values) {
+func addValueFlags(f *pflag.FlagSet, v *chart.Values) {
 	f.StringSliceVarP(&v.Files, "values", "f", nil, "specify values in a YAML file or a URL (can specify multiple)")
 	f.StringArrayVar(&v.Set, "set", nil, "set values on the command line (can specify multiple or separate values with commas: key1=val1,key2=val2)")
 	f.StringArrayVar(&v.SetString, "set-string", nil, "set STRING values on the command line (can specify multiple or separate values with commas: key1=val1,key2=val2)")
 	f.StringArrayVar(&v.SetFile, "set-file", nil, "set values from respective files specified via the command line (can specify multiple or separate values with commas: key1=path1,key2=path2)")
 	f.StringArrayVar(&v.JSON, "set-json", nil, "set JSON values on the command line (can specify multiple or separate values with commas: key1=jsonval1,key2=jsonval2)")
 	f.StringArrayVar(&v.SetLiteral, "set-literal", nil, "set a literal STRING value on the command line")
-	v.ReadFile = a.readFile
 }
 
 // readFile reads a values file: "-" is standard input, a URL is fetched, everything
 // else is a path.
-func (a *app) readFile(name string) ([]byte, error) {
+func (a *app) readFile(ctx context.Context, name string) ([]byte, error) {
 	name = strings.TrimSpace(name)
 	switch {
 	case name == "-":
 		return io.ReadAll(a.In)
 	case strings.HasPrefix(name, "http://"), strings.HasPrefix(name, "https://"):
-		return a.fetch(name)
+		return a.repositories().Fetch(ctx, name, repo.Access{})
 	}
 	return os.ReadFile(name)
 }

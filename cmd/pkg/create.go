@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/charts"
+)
+
+func newCreateCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "create NAME",
+		Short: "create a new chart with the given name",
+		Long: `Make a chart to begin with: a web server with its content, configuration and
+Service, which lints and installs as it is.`,
+		Example: "  pkg create shop && pkg install shop ./shop",
+		Args:    a.argCount(1, 1),
+		RunE:    func(_ *cobra.Command, args []string) error { return runCreate(a, args[0]) },
+	}
+}
+
+// starter is the bundled chart that new charts are made of.
+const starter = "nginx"
+
+var chartName = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
+
+func runCreate(a *app, path string) error {
+	name := filepath.Base(path)
+	if !chartName.MatchString(name) || len(name) > 250 {
+		return usagef("chart name %q: use letters, digits, '.', '_' and '-', 250 at most", name)
+	}
+	if _, err := os.Stat(filepath.Join(path, chart.ChartfileName)); err == nil {
+		return fmt.Errorf("%s already is a chart", path)
+	}
+	from, err := charts.Open(starter)
+	if err != nil {
+		return err
+	}
+	err = fs.WalkDir(from, ".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(from, file)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(path, filepath.FromSlash(file))
+		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(target, []byte(starterFile(file, string(data), name)), 0o644)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.Out, "Creating %s\n", path)
+	return err
+}
+
+// starterFile is a file of the starter under the new chart's name.
+func starterFile(file, text, name string) string {
+	switch file {
+	case chart.ChartfileName:
+		return fmt.Sprintf("apiVersion: v2\nname: %s\ndescription: A Helm chart for Kubernetes\ntype: application\nversion: 0.1.0\nappVersion: \"1.22\"\n", name)
+	case "README.md":
+		return fmt.Sprintf("# %s\n\n    pkg install %s ./%s\n", name, strings.ToLower(name), name)
+	}
+	return strings.ReplaceAll(text, `"`+starter+`.`, `"`+name+`.`)
+}

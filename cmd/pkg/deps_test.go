@@ -1,0 +1,51 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// forbidden are packages that pkg must not link, each with all below it: they cost
+// start time (see the package doc), and belong into the other programs.
+var forbidden = []string{
+	"k8s.io/api/",
+	"k8s.io/apiserver/",
+	"k8s.io/apiextensions-apiserver/",
+	"k8s.io/cli-runtime/",
+	"k8s.io/client-go/applyconfigurations",
+	"k8s.io/client-go/discovery",
+	"k8s.io/client-go/informers",
+	"k8s.io/client-go/kubernetes",
+	"k8s.io/kubectl/",
+	"k8s.io/kube-openapi/pkg/validation",
+	"helm.sh/helm/v3/pkg/action",
+	"helm.sh/helm/v3/pkg/chartutil",
+	"helm.sh/helm/v3/pkg/cli",
+	"helm.sh/helm/v3/pkg/engine",
+	"helm.sh/helm/v3/pkg/getter",
+	"helm.sh/helm/v3/pkg/kube",
+	"helm.sh/helm/v3/pkg/registry",
+	"helm.sh/helm/v3/pkg/release",
+	"github.com/distribution/distribution/",
+	"github.com/getsops/sops/",
+	"github.com/opencontainers/runc/",
+	"github.com/seed38700745/pkg/cluster/kind",
+	"github.com/seed38700745/pkg/cluster/store",
+	"github.com/vishvananda/netlink",
+	"go.etcd.io/bbolt",
+}
+
+func TestLinksNothingHeavy(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for _, dep := range strings.Fields(string(out)) {
+		for _, bad := range forbidden {
+			if strings.HasPrefix(dep+"/", strings.TrimSuffix(bad, "/")+"/") {
+				t.Errorf("pkg links %s", dep)
+			}
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/engine"
+	"github.com/seed38700745/pkg/engine/lint"
+)
+
+type lintOptions struct {
+	values        chart.Values
+	strict        bool
+	withSubcharts bool
+	quiet         bool
+	skipSchema    bool
+	kubeVersion   string
+	format        outputFormat
+}
+
+func newLintCommand(a *app) *cobra.Command {
+	o := &lintOptions{}
+	cmd := &cobra.Command{
+		Use:     "lint PATH",
+		Short:   "examine a chart for possible issues",
+		Example: "  pkg lint ./mychart --strict",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				args = []string{"."}
+			}
+			return runLint(cmd.Context(), a, o, args)
+		},
+	}
+	f := cmd.Flags()
+	addValueFlags(f, &o.values)
+	f.BoolVar(&o.strict, "strict", false, "fail on lint warnings")
+	f.BoolVar(&o.withSubcharts, "with-subcharts", false, "lint dependent charts")
+	f.BoolVar(&o.quiet, "quiet", false, "print only warnings and errors")
+	f.BoolVar(&o.skipSchema, "skip-schema-validation", false, "if set, disables JSON schema validation")
+	f.StringVar(&o.kubeVersion, "kube-version", "", "Kubernetes version used for capabilities and deprecation checks")
+	o.format.add(f)
+	return cmd
+}
+
+// lintResult is one chart's findings, as -o json prints them.
+type lintResult struct {
+	Chart    string         `json:"chart"`
+	Findings []lint.Finding `json:"findings"`
+	Error    string         `json:"error,omitempty"`
+	Failed   bool           `json:"failed"`
+}
+
+func runLint(ctx context.Context, a *app, o *lintOptions, paths []string) error {
+	var kube *engine.KubeVersion
+	if o.kubeVersion != "" {
+		v, err := engine.ParseKubeVersion(o.kubeVersion)
+		if err != nil {
+			return err
+		}
+		kube = &v
+	}
+	if o.withSubcharts {
+		var err error
+		if paths, err = withSubcharts(paths); err != nil {
+			return err
+		}
+	}
+	o.values.ReadFile = func(name string) ([]byte, error) { return a.readFile(ctx, name) }
+	vals, err := o.values.Merge()
+	if err != nil {
+		return err
+	}
+	tolerated := lint.Warning
+	if o.strict {
+		tolerated = lint.Info
+	}
+	results := []lintResult{}
+	failed := 0
+	for _, path := range paths {
+		r := lintResult{Chart: path, Findings: []lint.Finding{}}
+		findings, err := lintChart(ctx, path, lint.Input{
+			Values: vals, Namespace: a.namespace(), KubeVersion: kube,
+			SkipSchemaValidation: o.skipSchema, Warn: a.logf,
+		})
+		if err != nil {
+			r.Error, r.Failed = err.Error(), true
+		}
+		for _, f := range findings {
+			if o.quiet && f.Severity == lint.Info {
+				continue
+			}
+			r.Findings = append(r.Findings, f)
+			r.Failed = r.Failed || f.Severity > tolerated
+		}
+		if r.Failed {
+			failed++
+		}
+		if o.quiet && len(r.Findings) == 0 && r.Error == "" {
+			continue
+		}
+		results = append(results, r)
+	}
+	return o.report(a, results, len(paths), failed)
+}
+
+func (o *lintOptions) report(a *app, results []lintResult, total, failed int) error {
+	err := o.format.write(a.Out, results, func() error {
+		for _, r := range results {
+			fmt.Fprintf(a.Out, "==> Linting %s\n", r.Chart)
+			if r.Error != "" {
+				fmt.Fprintf(a.Out, "Error %s\n", r.Error)
+			}
+			for _, f := range r.Findings {
+				fmt.Fprintln(a.Out, f)
+			}
+			fmt.Fprintln(a.Out)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	summary := fmt.Sprintf("%d chart(s) linted, %d chart(s) failed", total, failed)
+	if failed > 0 {
+		return errors.New(summary)
+	}
+	if o.format == "table" && (!o.quiet || len(results) > 0) {
+		_, err = fmt.Fprintln(a.Out, summary)
+	}
+	return err
+}
+
+// lintChart checks a folder or, unpacked to a temporary one, an archive.
+func lintChart(ctx context.Context, path string, in lint.Input) ([]lint.Finding, error) {
+	if !strings.HasSuffix(path, ".tgz") && !strings.HasSuffix(path, ".tar.gz") {
+		in.Dir = path
+		return lint.Chart(ctx, in)
+	}
+	c, err := chart.LoadArchiveFile(path)
+	if err != nil {
+		return nil, err
+	}
+	tmp, err := os.MkdirTemp("", "pkg-lint")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(tmp)
+	in.Dir = filepath.Join(tmp, c.Name())
+	if err := unpackChart(c, in.Dir); err != nil {
+		return nil, err
+	}
+	return lint.Chart(ctx, in)
+}
+
+// withSubcharts adds the charts vendored below each path.
+func withSubcharts(paths []string) ([]string, error) {
+	all := append([]string(nil), paths...)
+	for _, path := range paths {
+		err := filepath.WalkDir(filepath.Join(path, chart.DependencyDir), func(name string, d fs.DirEntry, err error) error {
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				return nil
+			case err != nil:
+				return err
+			case d.Name() == chart.ChartfileName:
+				all = append(all, filepath.Dir(name))
+			case strings.HasSuffix(name, ".tgz"), strings.HasSuffix(name, ".tar.gz"):
+				all = append(all, name)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed38700745/pkg/chart"
+)
+
+type pullOptions struct {
+	source      chartFlags
+	destination string
+	untar       bool
+	untarDir    string
+}
+
+func newPullCommand(a *app) *cobra.Command {
+	o := &pullOptions{}
+	cmd := &cobra.Command{
+		Use:     "pull [chart URL | repo/chartname] [...]",
+		Aliases: []string{"fetch"},
+		Short:   "download a chart from a repository and (optionally) unpack it in local directory",
+		Example: "  pkg pull stable/mysql --untar",
+		Args:    a.argCount(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, ref := range args {
+				if err := runPull(cmd.Context(), a, o, ref); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	o.source.add(f)
+	f.StringVarP(&o.destination, "destination", "d", ".", "location to write the chart. If this and untardir are specified, untardir is appended to this")
+	f.BoolVar(&o.untar, "untar", false, "if set to true, will untar the chart after downloading it")
+	f.StringVar(&o.untarDir, "untardir", ".", "if untar is specified, this flag specifies the name of the directory into which the chart is expanded")
+	return cmd
+}
+
+func runPull(ctx context.Context, a *app, o *pullOptions, ref string) error {
+	archive, err := a.repositories().Pull(ctx, o.source.request(ref))
+	if err != nil {
+		return err
+	}
+	if !o.untar {
+		return os.WriteFile(filepath.Join(o.destination, archive.Name), archive.Data, 0o644)
+	}
+	c, err := archive.Load()
+	if err != nil {
+		return fmt.Errorf("chart %s: %w", ref, err)
+	}
+	dir := o.untarDir
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(o.destination, dir)
+	}
+	dir = filepath.Join(dir, c.Name())
+	if _, err := os.Stat(dir); err == nil {
+		return fmt.Errorf("failed to untar: a file or directory with the name %s already exists", dir)
+	}
+	return unpackChart(c, dir)
+}
+
+// unpackChart writes a chart's files below dir. Their names were checked when the
+// archive was read; os.Root makes sure once more.
+func unpackChart(c *chart.Chart, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, f := range c.Raw {
+		if err := root.MkdirAll(filepath.Dir(f.Name), 0o755); err != nil {
+			return err
+		}
+		if err := root.WriteFile(f.Name, f.Data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
