@@ -149,11 +149,7 @@ func setup(t *testing.T) (*agent, *httptest.Server) {
 		t.Fatal(err)
 	}
 	a := &agent{t: t, ended: make(chan struct{}, 8)}
-	node := httptest.NewUnstartedServer(a)
-	node.TLS = p.KubeletServer()
-	node.StartTLS()
-	t.Cleanup(node.Close)
-
+	dial := serveAgent(t, a, p)
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/page" {
 			w.Header().Set("Content-Type", "text/html")
@@ -169,7 +165,7 @@ func setup(t *testing.T) (*agent, *httptest.Server) {
 			if name != "n1" {
 				return nil, fmt.Errorf("no route")
 			}
-			return (&net.Dialer{}).DialContext(ctx, "tcp", node.Listener.Addr().String())
+			return dial(ctx)
 		},
 		DialPod: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if address != "10.42.0.5:8080" {
@@ -182,6 +178,18 @@ func setup(t *testing.T) (*agent, *httptest.Server) {
 	api := httptest.NewServer(apiHandler(s))
 	t.Cleanup(api.Close)
 	return a, api
+}
+
+// serveAgent serves a until the test ends, and returns how to reach it.
+func serveAgent(t *testing.T, a *agent, p *pki.PKI) func(context.Context) (net.Conn, error) {
+	t.Helper()
+	node := httptest.NewUnstartedServer(a)
+	node.TLS = p.KubeletServer()
+	node.StartTLS()
+	t.Cleanup(node.Close)
+	return func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", node.Listener.Addr().String())
+	}
 }
 
 // apiHandler routes /api/v1/[namespaces/NS/]RESOURCE/NAME/SUBRESOURCE[/PATH].
