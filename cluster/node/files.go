@@ -14,13 +14,13 @@ import (
 
 // podFiles is where the agent keeps what it writes for pods:
 //
-//	<root>/<uid>/etc-hosts, resolv.conf, hostname
-//	<root>/<uid>/termination/<container>/<attempt>
-//	<root>/<uid>/subpaths/<container>/<n>   bind mounts
+//	<root>/<uid>/files/etc-hosts, resolv.conf, hostname
+//	<root>/<uid>/files/termination/<container>/<attempt>
+//	<root>/<uid>/files/subpaths/<container>/<n>   bind mounts
 //	<logs>/<namespace>_<name>_<uid>/<container>/<attempt>.log
 type podFiles struct{ root, logs string }
 
-func (f podFiles) dir(uid string) string { return filepath.Join(f.root, uid) }
+func (f podFiles) dir(uid string) string { return filepath.Join(f.root, uid, "files") }
 
 // profiles is the folder of localhost seccomp profiles.
 func (f podFiles) profiles() string { return filepath.Join(filepath.Dir(f.root), "seccomp") }
@@ -70,6 +70,7 @@ func (f podFiles) remove(uid string) error {
 	if err := os.RemoveAll(f.dir(uid)); err != nil {
 		return fmt.Errorf("files of pod %s: %w", uid, err)
 	}
+	os.Remove(filepath.Dir(f.dir(uid))) // its volumes may lie there, too
 	return nil
 }
 
@@ -120,7 +121,9 @@ func (f podFiles) pods() ([]string, error) {
 	}
 	var all []string
 	for _, e := range entries {
-		all = append(all, e.Name())
+		if _, err := os.Lstat(f.dir(e.Name())); err == nil {
+			all = append(all, e.Name())
+		}
 	}
 	return all, nil
 }

@@ -20,7 +20,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -47,7 +46,9 @@ type Config struct {
 	DNS      DNS
 	Recorder *event.Recorder // its Run is the caller's
 
-	RootDir string // pods' hosts files, termination messages and the like
+	// RootDir holds <pod uid>/files: hosts files, termination messages and the
+	// like. Localhost seccomp profiles lie beside it, in "seccomp".
+	RootDir string
 	LogDir  string // <namespace>_<pod>_<uid>/<container>/<attempt>.log
 	PodCIDR string // the node's range of pod addresses; may be empty
 
@@ -116,7 +117,7 @@ func New(c Config) (*Agent, error) {
 	a := &Agent{
 		Config: c, prober: probe.New(), workers: map[string]*worker{},
 		pulls: rate.NewLimiter(pullsPerSecond, pullBurst),
-		files: podFiles{root: filepath.Join(c.RootDir, "pods"), logs: c.LogDir},
+		files: podFiles{root: c.RootDir, logs: c.LogDir},
 	}
 	var err error
 	if a.capacity, a.machine, err = machine(c.RootDir); err != nil {
