@@ -5,15 +5,18 @@ VERSION ?= 0.1.0-dev
 GO      ?= go
 LDFLAGS := -s -w -X github.com/seed38700745/pkg/cmd/internal/version.Version=$(VERSION)
 
-.PHONY: demo test build generate lint e2e bench deps clean
+.PHONY: demo test build generate lint e2e bench deps tools clean
 
 demo: deps build        ## start a cluster, install MySQL, ask it something
 	@bash .ci/demo
 
-test: deps build        ## all tests
+test: deps build tools  ## all tests
 	$(GO) test -timeout 30m ./...
 
 build: bin/pkg bin/pkgd bin/pkg-kubectl   ## all programs into bin/
+
+tools:                  ## real helm, to test beside it
+	cd .ci/helm3 && CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o ../../bin/tools/helm helm.sh/helm/v3/cmd/helm
 
 deps:                   ## the Debian packages that building and running need
 	@bash .ci/deps
@@ -39,7 +42,7 @@ lint:                   ## formatting, vet, linters
 e2e: deps build         ## the main path with the real programs, verbosely
 	$(GO) test -timeout 30m -count=1 -v ./cmd/pkgd/... ./cmd/pkg/...
 
-bench: deps build       ## speed and size, against peers where they can be run
+bench: deps build tools       ## speed and size, against peers where they can be run
 	bash .ci/bench
 
 clean:

@@ -30,6 +30,7 @@ func commands(a *app) []*cobra.Command {
 		newRepoCommand(a),
 		newSearchCommand(a),
 		newShowCommand(a),
+		newClusterCommand(a),
 		newTemplateCommand(a),
 		newVersionCommand(a),
 	}

@@ -1,0 +1,127 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed38700745/pkg/cluster/container"
+	"github.com/seed38700745/pkg/cluster/cri"
+	"github.com/seed38700745/pkg/cluster/instance"
+	"github.com/seed38700745/pkg/cluster/network"
+)
+
+// stopGrace is how long a container has to end by itself when the pods of a
+// stopped cluster are ended: Kubernetes' default.
+const stopGrace = 30 * time.Second
+
+// StopPods ends all pods of a cluster whose daemon does not run, as their
+// containers expect it (SIGTERM, then SIGKILL), and removes their sandboxes. The
+// objects stay, so that the pods start again with the cluster.
+func StopPods(ctx context.Context, r instance.Record, shim, helper string, log *slog.Logger) error {
+	runtime, err := container.New(containerConfig(r, shim, helper, log))
+	if err != nil {
+		return err
+	}
+	sandboxes, err := runtime.Sandboxes(ctx)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, s := range sandboxes {
+		for _, c := range s.Containers {
+			if c.State != cri.Running {
+				continue
+			}
+			g.Go(func() error { return runtime.StopContainer(ctx, s.PodUID, c.ID, stopGrace) })
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, s := range sandboxes {
+		err = errors.Join(err, runtime.RemoveSandbox(ctx, s.PodUID))
+	}
+	return err
+}
+
+// Delete removes a cluster whose daemon does not run: pods, network, cgroups,
+// mounts, records and the data folder; the volumes' data only with volumes. It
+// works from the record, also where the folder is gone.
+func Delete(ctx context.Context, r instance.Record, shim, helper string, volumes bool, log *slog.Logger) error {
+	if err := StopPods(ctx, r, shim, helper, log); err != nil {
+		return fmt.Errorf("end the pods: %w", err)
+	}
+	if err := unmountBelow(r.Home, r.RunDir()); err != nil {
+		return err
+	}
+	if err := container.RemoveCgroup("pkg/" + r.ID); err != nil {
+		return err
+	}
+	others, err := otherClusters(r.ID)
+	if err != nil {
+		return err
+	}
+	if err := network.Cleanup(r.ID, r.RunDir(), SysctlRecord, others == 0); err != nil {
+		return err
+	}
+	if err := removeHome(r.Home, volumes); err != nil {
+		return err
+	}
+	left, err := instance.Forget(r.ID)
+	if err == nil && left == 0 {
+		err = container.RemoveCgroup("pkg")
+	}
+	return err
+}
+
+func otherClusters(id string) (int, error) {
+	all, err := instance.All()
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, r := range all {
+		if r.ID != id {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// removeHome empties the data folder, but for the volumes unless they go too.
+func removeHome(home string, volumes bool) error {
+	entries, err := os.ReadDir(home)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == "volumes" && !volumes {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(home, e.Name())); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(home); errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
+		// Volumes are kept, unless there are none.
+		if os.Remove(filepath.Join(home, "volumes")) == nil {
+			return os.Remove(home)
+		}
+		return nil
+	} else if err != nil && !errors.Is(err, unix.EBUSY) { // a mount point of the user's
+		return err
+	}
+	return nil
+}

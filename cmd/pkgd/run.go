@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/seed38700745/pkg/charts"
+	"github.com/seed38700745/pkg/cluster"
+	"github.com/seed38700745/pkg/cluster/host"
+	"github.com/seed38700745/pkg/cluster/image"
+	"github.com/seed38700745/pkg/cluster/instance"
+	"github.com/seed38700745/pkg/cluster/network"
+	"github.com/seed38700745/pkg/cmd/internal/version"
+)
+
+// options are the flags of all subcommands.
+type options struct {
+	home           string
+	readyFD        int
+	noSubstitution bool
+	volumes        bool
+	args           []string
+}
+
+func parse(name string, args []string) (*options, error) {
+	o := &options{}
+	f := flag.NewFlagSet("pkgd "+name, flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.StringVar(&o.home, "home", "", "data folder; default $PKG_HOME, else "+instance.DefaultHome)
+	f.IntVar(&o.readyFD, "ready-fd", -1, "descriptor to write \"ready\", or an error, to")
+	f.BoolVar(&o.noSubstitution, "no-image-substitution", false, "never build images from Debian packages in place of a registry's")
+	f.BoolVar(&o.volumes, "volumes", false, "delete volumes too")
+	if err := f.Parse(args); err != nil {
+		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if o.args = f.Args(); len(o.args) > 0 && name != "build-images" {
+		return nil, fmt.Errorf("%w: unexpected %q", errUsage, o.args)
+	}
+	if o.home == "" {
+		home, err := instance.HomeFromEnv()
+		if err != nil {
+			return nil, err
+		}
+		o.home = home
+	}
+	abs, err := filepath.Abs(o.home)
+	o.home = abs
+	return o, err
+}
+
+// run does what the command line asks for.
+func run(args []string) error {
+	if len(args) == 0 {
+		return errUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	switch args[0] {
+	case "kinds":
+		return printKinds(os.Stdout)
+	case "version":
+		fmt.Println(version.Version)
+		return nil
+	}
+	o, err := parse(args[0], args[1:])
+	if err != nil {
+		return err
+	}
+	switch args[0] {
+	case "run":
+		return serve(ctx, o)
+	case "build-images":
+		return buildImages(ctx, o, o.args)
+	case "stop-pods", "delete":
+		return remove(ctx, args[0], o)
+	}
+	return fmt.Errorf("%w: no command %q", errUsage, args[0])
+}
+
+func newLogger() *slog.Logger { return slog.New(slog.NewTextHandler(os.Stderr, nil)) }
+
+// serve runs the cluster until ctx ends.
+func serve(ctx context.Context, o *options) (err error) {
+	tell := readyPipe(o.readyFD)
+	defer func() {
+		if err != nil {
+			tell(err.Error())
+		}
+	}()
+	if err := host.Missing(); err != nil {
+		return err
+	}
+	claim, err := instance.Acquire(o.home, network.Overlaps)
+	if err != nil {
+		return err
+	}
+	defer claim.Release()
+	shim, helper, err := installPrograms(o.home)
+	if err != nil {
+		return err
+	}
+	images, err := imageConfig(o)
+	if err != nil {
+		return err
+	}
+	log := newLogger()
+	c, err := cluster.Open(cluster.Config{
+		Record: claim.Record, API: claim.API, Shim: shim, Helper: helper, Images: images,
+		Version: version.Version, Kubernetes: version.Kubernetes, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	log.Info("cluster is open", "home", o.home, "version", version.Version)
+	err = c.Run(ctx, func() {
+		log.Info("cluster is ready", "server", claim.Server())
+		tell("ready")
+	})
+	log.Info("cluster has stopped", "error", err)
+	return errors.Join(err, c.Close())
+}
+
+// readyPipe returns a func that says one thing to whoever started the daemon.
+func readyPipe(fd int) func(string) {
+	if fd < 0 {
+		return func(string) {}
+	}
+	syscall.CloseOnExec(fd)
+	f := os.NewFile(uintptr(fd), "ready")
+	return func(text string) {
+		if f != nil {
+			io.WriteString(f, text)
+			f.Close()
+			f = nil
+		}
+	}
+}
+
+// imageConfig says where images come from.
+func imageConfig(o *options) (image.Config, error) {
+	declared, err := charts.Substitutes()
+	if err != nil {
+		return image.Config{}, err
+	}
+	c := image.Config{Cache: os.Getenv("PKG_IMAGE_CACHE"), NoSubstitution: o.noSubstitution, Substitutes: map[string]image.Substitute{}}
+	if c.Cache == "" {
+		c.Cache = defaultImageCache
+	}
+	for name, d := range declared {
+		c.Substitutes[name] = image.Substitute{Image: d.Image, Reason: d.Reason, Config: image.Overrides{
+			Entrypoint: d.Config.Entrypoint, Cmd: d.Config.Cmd, Env: d.Config.Env,
+			User: d.Config.User, WorkingDir: d.Config.WorkingDir, StopSignal: d.Config.StopSignal,
+		}}
+	}
+	return c, nil
+}
+
+// defaultImageCache keeps built images for all clusters of the machine.
+const defaultImageCache = "/var/cache/pkg/images"
+
+// remove ends the pods of a stopped cluster, or removes all of it.
+func remove(ctx context.Context, command string, o *options) error {
+	if pid, err := instance.Running(o.home); err != nil {
+		return err
+	} else if pid != 0 {
+		return fmt.Errorf("the cluster in %s is running (pid %d): stop it first", o.home, pid)
+	}
+	record, err := instance.Load(o.home)
+	if err != nil {
+		return fmt.Errorf("no cluster in %s: %w", o.home, err)
+	}
+	shim, helper, err := installPrograms(record.RunDir())
+	if err != nil {
+		return err
+	}
+	if command == "stop-pods" {
+		return cluster.StopPods(ctx, *record, shim, helper, newLogger())
+	}
+	return cluster.Delete(ctx, *record, shim, helper, o.volumes, newLogger())
+}
