@@ -130,3 +130,17 @@ func read(t *testing.T, elem ...string) string {
 
 // noLayer is a layer whose content is not what its digest says.
 func noLayer(content string) v1.Layer { return static.NewLayer([]byte(content), types.DockerLayer) }
+
+// tarOf packs a folder's files.
+func tarOf(t *testing.T, dir string) io.Reader {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	if err := w.AddFS(os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return &b
+}

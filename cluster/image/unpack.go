@@ -242,14 +242,14 @@ func (u *unpacker) parent(rel string) (string, error) {
 		}
 		return "", fmt.Errorf("%s is no folder", rel)
 	}
-	if _, err := u.parent(filepath.Dir(rel)); err != nil {
+	inside, err := filepath.Rel(u.root, path)
+	if err != nil {
+		return "", err
+	}
+	if _, err := u.parent(filepath.Dir(inside)); err != nil {
 		return "", err
 	}
 	if err := os.Mkdir(path, 0o755); err != nil {
-		return "", err
-	}
-	inside, err := filepath.Rel(u.root, path)
-	if err != nil {
 		return "", err
 	}
 	for _, lower := range slices.Backward(u.below) {
