@@ -5,6 +5,7 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func mutatingWebhookConfiguration() *Kind {
@@ -14,6 +15,7 @@ func mutatingWebhookConfiguration() *Kind {
 	k.Generation = true
 	k.Default = on(defaults.MutatingWebhookConfiguration)
 	k.Columns, k.Row = table.WebhookColumns(), row(table.MutatingWebhookConfigurationRow)
+	k.Validate = check(validate.MutatingWebhookConfiguration)
 	return k
 }
 
@@ -24,6 +26,7 @@ func validatingWebhookConfiguration() *Kind {
 	k.Generation = true
 	k.Default = on(defaults.ValidatingWebhookConfiguration)
 	k.Columns, k.Row = table.WebhookColumns(), row(table.ValidatingWebhookConfigurationRow)
+	k.Validate = check(validate.ValidatingWebhookConfiguration)
 	return k
 }
 
@@ -35,6 +38,7 @@ func validatingAdmissionPolicy() *Kind {
 	status(k, func(to, from *admissionv1.ValidatingAdmissionPolicy) { to.Status = from.Status })
 	k.Default = on(defaults.ValidatingAdmissionPolicy)
 	k.Columns, k.Row = table.ValidatingAdmissionPolicyColumns(), row(table.ValidatingAdmissionPolicyRow)
+	k.Validate = check(validate.ValidatingAdmissionPolicy)
 	return k
 }
 
@@ -45,6 +49,7 @@ func validatingAdmissionPolicyBinding() *Kind {
 	k.Generation = true
 	k.Default = on(defaults.ValidatingAdmissionPolicyBinding)
 	k.Columns, k.Row = table.PolicyBindingColumns(), row(table.ValidatingAdmissionPolicyBindingRow)
+	k.Validate = check(validate.ValidatingAdmissionPolicyBinding)
 	return k
 }
 
@@ -55,6 +60,7 @@ func mutatingAdmissionPolicy() *Kind {
 	k.Generation = true
 	k.Default = on(defaults.MutatingAdmissionPolicy)
 	k.Columns, k.Row = table.MutatingAdmissionPolicyColumns(), row(table.MutatingAdmissionPolicyRow)
+	k.Validate = check(validate.MutatingAdmissionPolicy)
 	return k
 }
 
@@ -65,5 +71,6 @@ func mutatingAdmissionPolicyBinding() *Kind {
 	k.Generation = true
 	k.Default = on(defaults.MutatingAdmissionPolicyBinding)
 	k.Columns, k.Row = table.PolicyBindingColumns(), row(table.MutatingAdmissionPolicyBindingRow)
+	k.Validate = check(validate.MutatingAdmissionPolicyBinding)
 	return k
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 	"github.com/seed38700745/pkg/cluster/object"
 )
 
@@ -39,6 +40,7 @@ func horizontalPodAutoscaler() *Kind {
 		},
 	}}
 	k.Columns, k.Row = table.HorizontalPodAutoscalerColumns(), row(table.HorizontalPodAutoscalerRow)
+	k.Validate = check(validate.HorizontalPodAutoscaler)
 	return k
 }
 

@@ -5,6 +5,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/validation/path"
 
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func certificateSigningRequest() *Kind {
@@ -17,5 +18,7 @@ func certificateSigningRequest() *Kind {
 	})
 	k.ValidateName = path.ValidatePathSegmentName
 	k.Columns, k.Row = table.CertificateSigningRequestColumns(), row(table.CertificateSigningRequestRow)
+	k.Validate = check(validate.CertificateSigningRequest)
+	k.ValidateUpdate = checkBoth(validate.CertificateSigningRequestUpdate)
 	return k
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func priorityClass() *Kind {
@@ -14,11 +15,15 @@ func priorityClass() *Kind {
 	k.Generation = true
 	k.Default = on(defaults.PriorityClass)
 	k.Columns, k.Row = table.PriorityClassColumns(), row(table.PriorityClassRow)
+	k.Validate = check(validate.PriorityClass)
+	k.ValidateUpdate = checkBoth(validate.PriorityClassUpdate)
 	return k
 }
 
 func runtimeClass() *Kind {
 	k := define[nodev1.RuntimeClass, nodev1.RuntimeClassList](nodev1.SchemeGroupVersion, "RuntimeClass", "runtimeclasses")
 	k.Columns, k.Row = table.RuntimeClassColumns(), row(table.RuntimeClassRow)
+	k.Validate = check(validate.RuntimeClass)
+	k.ValidateUpdate = checkBoth(validate.RuntimeClassUpdate)
 	return k
 }

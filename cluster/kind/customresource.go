@@ -6,6 +6,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func customResourceDefinition() *Kind {
@@ -20,6 +21,8 @@ func customResourceDefinition() *Kind {
 	})
 	k.Default = on(defaults.CustomResourceDefinition)
 	k.Columns, k.Row = createdTable()
+	k.Validate = check(validate.CustomResourceDefinition)
+	k.ValidateUpdate = checkBoth(validate.CustomResourceDefinitionUpdate)
 	return k
 }
 

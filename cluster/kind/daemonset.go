@@ -5,6 +5,7 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func daemonSet() *Kind {
@@ -14,5 +15,8 @@ func daemonSet() *Kind {
 	status(k, func(to, from *appsv1.DaemonSet) { to.Status = from.Status })
 	k.Default = on(defaults.DaemonSet)
 	k.Columns, k.Row = table.DaemonSetColumns(), row(table.DaemonSetRow)
+	k.Validate = check(validate.DaemonSet)
+	k.ValidateUpdate = checkBoth(validate.DaemonSetUpdate)
+	k.Warnings = warn(func(d *appsv1.DaemonSet) []string { return validate.TemplateWarnings(&d.Spec.Template) })
 	return k
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func deployment() *Kind {
@@ -18,5 +19,8 @@ func deployment() *Kind {
 	}, func(d *appsv1.Deployment, n int32) { d.Spec.Replicas = &n })
 	k.Default = on(defaults.Deployment)
 	k.Columns, k.Row = table.DeploymentColumns(), row(table.DeploymentRow)
+	k.Validate = check(validate.Deployment)
+	k.ValidateUpdate = checkBoth(validate.DeploymentUpdate)
+	k.Warnings = warn(func(d *appsv1.Deployment) []string { return validate.TemplateWarnings(&d.Spec.Template) })
 	return k
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func endpoints() *Kind {
@@ -13,6 +14,7 @@ func endpoints() *Kind {
 	k.Acted = true
 	k.Default = on(defaults.Endpoints)
 	k.Columns, k.Row = table.EndpointsColumns(), row(table.EndpointsRow)
+	k.Validate = check(validate.Endpoints)
 	return k
 }
 
@@ -23,5 +25,7 @@ func endpointSlice() *Kind {
 	k.Generation = true
 	k.Default = on(defaults.EndpointSlice)
 	k.Columns, k.Row = table.EndpointSliceColumns(), row(table.EndpointSliceRow)
+	k.Validate = check(validate.EndpointSlice)
+	k.ValidateUpdate = checkBoth(validate.EndpointSliceUpdate)
 	return k
 }

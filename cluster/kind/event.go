@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 	"github.com/seed38700745/pkg/cluster/object"
 )
 
@@ -26,6 +27,7 @@ func event() *Kind {
 		From:    func(o object.Object) (object.Object, error) { return eventFromV1(o.(*eventsv1.Event)), nil },
 	}}
 	k.Columns, k.Row = table.EventColumns(), row(table.EventRow)
+	k.Validate = check(validate.Event)
 	return k
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func ingress() *Kind {
@@ -12,6 +13,8 @@ func ingress() *Kind {
 	k.Generation = true
 	status(k, func(to, from *networkingv1.Ingress) { to.Status = from.Status })
 	k.Columns, k.Row = table.IngressColumns(), row(table.IngressRow)
+	k.Validate = check(validate.Ingress)
+	k.Warnings = warn(validate.IngressWarnings)
 	return k
 }
 
@@ -21,5 +24,7 @@ func ingressClass() *Kind {
 	k.Generation = true
 	k.Default = on(defaults.IngressClass)
 	k.Columns, k.Row = table.IngressClassColumns(), row(table.IngressClassRow)
+	k.Validate = check(validate.IngressClass)
+	k.ValidateUpdate = checkBoth(validate.IngressClassUpdate)
 	return k
 }

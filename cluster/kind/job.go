@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func job() *Kind {
@@ -24,6 +25,9 @@ func job() *Kind {
 	k.Default = on(defaults.Job)
 	k.PrepareCreate = on(prepareJob)
 	k.Columns, k.Row = table.JobColumns(), row(table.JobRow)
+	k.Validate = check(validate.Job)
+	k.ValidateUpdate = checkBoth(validate.JobUpdate)
+	k.Warnings = warn(func(j *batchv1.Job) []string { return validate.TemplateWarnings(&j.Spec.Template) })
 	return k
 }
 
@@ -34,6 +38,7 @@ func cronJob() *Kind {
 	status(k, func(to, from *batchv1.CronJob) { to.Status = from.Status })
 	k.Default = on(defaults.CronJob)
 	k.Columns, k.Row = table.CronJobColumns(), row(table.CronJobRow)
+	k.Validate = check(validate.CronJob)
 	return k
 }
 

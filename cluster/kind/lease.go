@@ -4,6 +4,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func lease() *Kind {
@@ -11,5 +12,6 @@ func lease() *Kind {
 	k.Acted = true
 	k.Volatile = true
 	k.Columns, k.Row = table.LeaseColumns(), row(table.LeaseRow)
+	k.Validate = check(validate.Lease)
 	return k
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func namespace() *Kind {
@@ -21,6 +22,7 @@ func namespace() *Kind {
 	k.PrepareUpdate = onBoth(func(n, old *corev1.Namespace) { n.Spec.Finalizers = slices.Clone(old.Spec.Finalizers) })
 	k.ValidateName = validation.NameIsDNSLabel
 	k.Columns, k.Row = table.NamespaceColumns(), row(table.NamespaceRow)
+	k.Validate = check(validate.Namespace)
 	return k
 }
 

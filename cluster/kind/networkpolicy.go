@@ -5,6 +5,7 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func networkPolicy() *Kind {
@@ -13,5 +14,6 @@ func networkPolicy() *Kind {
 	k.Generation = true
 	k.Default = on(defaults.NetworkPolicy)
 	k.Columns, k.Row = table.NetworkPolicyColumns(), row(table.NetworkPolicyRow)
+	k.Validate = check(validate.NetworkPolicy)
 	return k
 }

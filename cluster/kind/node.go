@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func node() *Kind {
@@ -21,5 +22,7 @@ func node() *Kind {
 	})
 	k.Default = on(defaults.Node)
 	k.Columns, k.Row = table.NodeColumns(), row(table.NodeRow)
+	k.Validate = check(validate.Node)
+	k.ValidateUpdate = checkBoth(validate.NodeUpdate)
 	return k
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func pod() *Kind {
@@ -33,6 +34,10 @@ func pod() *Kind {
 	k.Default = on(defaults.Pod)
 	k.PrepareCreate = on(preparePod)
 	k.Columns, k.Row = table.PodColumns(), row(table.PodRow)
+	k.Validate = check(validate.Pod)
+	k.ValidateUpdate = checkBoth(validate.PodUpdate)
+	k.ValidateStatusUpdate = checkBoth(validate.PodStatusUpdate)
+	k.Warnings = warn(validate.PodWarnings)
 	return k
 }
 
@@ -65,5 +70,6 @@ func podTemplate() *Kind {
 	k.Generation = true
 	k.Default = on(defaults.PodTemplate)
 	k.Columns, k.Row = table.PodTemplateColumns(), row(table.PodTemplateRow)
+	k.Validate = check(validate.PodTemplate)
 	return k
 }

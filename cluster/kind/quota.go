@@ -5,12 +5,14 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func limitRange() *Kind {
 	k := defineNamespaced[corev1.LimitRange, corev1.LimitRangeList](corev1.SchemeGroupVersion, "LimitRange", "limitranges", "limits")
 	k.Default = on(defaults.LimitRange)
 	k.Columns, k.Row = createdTable()
+	k.Validate = check(validate.LimitRange)
 	return k
 }
 
@@ -20,5 +22,7 @@ func resourceQuota() *Kind {
 	status(k, func(to, from *corev1.ResourceQuota) { to.Status = from.Status })
 	k.Default = on(defaults.ResourceQuota)
 	k.Columns, k.Row = table.ResourceQuotaColumns(), row(table.ResourceQuotaRow)
+	k.Validate = check(validate.ResourceQuota)
+	k.ValidateUpdate = checkBoth(validate.ResourceQuotaUpdate)
 	return k
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 // The names of RBAC, such as "system:node", need only be a path segment.
@@ -15,6 +16,7 @@ func role() *Kind {
 	k.Acted = true
 	k.ValidateName = path.ValidatePathSegmentName
 	k.Columns, k.Row = createdTable()
+	k.Validate = check(validate.Role)
 	return k
 }
 
@@ -24,6 +26,8 @@ func roleBinding() *Kind {
 	k.ValidateName = path.ValidatePathSegmentName
 	k.Default = on(defaults.RoleBinding)
 	k.Columns, k.Row = table.RoleBindingColumns(), row(table.RoleBindingRow)
+	k.Validate = check(validate.RoleBinding)
+	k.ValidateUpdate = checkBoth(validate.RoleBindingUpdate)
 	return k
 }
 
@@ -32,6 +36,7 @@ func clusterRole() *Kind {
 	k.Acted = true
 	k.ValidateName = path.ValidatePathSegmentName
 	k.Columns, k.Row = createdTable()
+	k.Validate = check(validate.ClusterRole)
 	return k
 }
 
@@ -42,5 +47,7 @@ func clusterRoleBinding() *Kind {
 	k.ValidateName = path.ValidatePathSegmentName
 	k.Default = on(defaults.ClusterRoleBinding)
 	k.Columns, k.Row = table.ClusterRoleBindingColumns(), row(table.ClusterRoleBindingRow)
+	k.Validate = check(validate.ClusterRoleBinding)
+	k.ValidateUpdate = checkBoth(validate.ClusterRoleBindingUpdate)
 	return k
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func replicaSet() *Kind {
@@ -26,6 +27,9 @@ func replicaSet() *Kind {
 	})
 	k.Default = on(defaults.ReplicaSet)
 	k.Columns, k.Row = table.ReplicaSetColumns(), row(table.ReplicaSetRow)
+	k.Validate = check(validate.ReplicaSet)
+	k.ValidateUpdate = checkBoth(validate.ReplicaSetUpdate)
+	k.Warnings = warn(func(r *appsv1.ReplicaSet) []string { return validate.TemplateWarnings(&r.Spec.Template) })
 	return k
 }
 
@@ -44,5 +48,6 @@ func replicationController() *Kind {
 	})
 	k.Default = on(defaults.ReplicationController)
 	k.Columns, k.Row = table.ReplicationControllerColumns(), row(table.ReplicationControllerRow)
+	k.Validate = check(validate.ReplicationController)
 	return k
 }

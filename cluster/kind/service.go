@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func service() *Kind {
@@ -22,5 +23,8 @@ func service() *Kind {
 	k.PrepareUpdate = onBoth(prepareServiceUpdate)
 	k.ValidateName = validation.NameIsDNS1035Label
 	k.Columns, k.Row = table.ServiceColumns(), row(table.ServiceRow)
+	k.Validate = check(validate.Service)
+	k.ValidateUpdate = checkBoth(validate.ServiceUpdate)
+	k.Warnings = warn(validate.ServiceWarnings)
 	return k
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func statefulSet() *Kind {
@@ -20,6 +21,9 @@ func statefulSet() *Kind {
 	k.Default = on(defaults.StatefulSet)
 	k.ValidateName = validation.NameIsDNSLabel
 	k.Columns, k.Row = table.StatefulSetColumns(), row(table.StatefulSetRow)
+	k.Validate = check(validate.StatefulSet)
+	k.ValidateUpdate = checkBoth(validate.StatefulSetUpdate)
+	k.Warnings = warn(func(s *appsv1.StatefulSet) []string { return validate.TemplateWarnings(&s.Spec.Template) })
 	return k
 }
 
@@ -28,5 +32,7 @@ func controllerRevision() *Kind {
 		appsv1.SchemeGroupVersion, "ControllerRevision", "controllerrevisions")
 	k.Acted = true
 	k.Columns, k.Row = table.ControllerRevisionColumns(), row(table.ControllerRevisionRow)
+	k.Validate = check(validate.ControllerRevision)
+	k.ValidateUpdate = checkBoth(validate.ControllerRevisionUpdate)
 	return k
 }

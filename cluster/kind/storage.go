@@ -5,6 +5,7 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func storageClass() *Kind {
@@ -12,6 +13,8 @@ func storageClass() *Kind {
 	k.Acted = true
 	k.Default = on(defaults.StorageClass)
 	k.Columns, k.Row = table.StorageClassColumns(), row(table.StorageClassRow)
+	k.Validate = check(validate.StorageClass)
+	k.ValidateUpdate = checkBoth(validate.StorageClassUpdate)
 	return k
 }
 
@@ -20,6 +23,8 @@ func volumeAttachment() *Kind {
 		storagev1.SchemeGroupVersion, "VolumeAttachment", "volumeattachments")
 	status(k, func(to, from *storagev1.VolumeAttachment) { to.Status = from.Status })
 	k.Columns, k.Row = table.VolumeAttachmentColumns(), row(table.VolumeAttachmentRow)
+	k.Validate = check(validate.VolumeAttachment)
+	k.ValidateUpdate = checkBoth(validate.VolumeAttachmentUpdate)
 	return k
 }
 
@@ -40,6 +45,7 @@ func csiStorageCapacity() *Kind {
 	k := defineNamespaced[storagev1.CSIStorageCapacity, storagev1.CSIStorageCapacityList](
 		storagev1.SchemeGroupVersion, "CSIStorageCapacity", "csistoragecapacities")
 	k.Columns, k.Row = table.CSIStorageCapacityColumns(), row(table.CSIStorageCapacityRow)
+	k.Validate = check(validate.CSIStorageCapacity)
 	return k
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/kind/defaults"
 	"github.com/seed38700745/pkg/cluster/kind/table"
+	"github.com/seed38700745/pkg/cluster/kind/validate"
 )
 
 func persistentVolume() *Kind {
@@ -17,6 +18,8 @@ func persistentVolume() *Kind {
 		v.Status = corev1.PersistentVolumeStatus{Phase: corev1.VolumePending}
 	})
 	k.Columns, k.Row = table.PersistentVolumeColumns(), row(table.PersistentVolumeRow)
+	k.Validate = check(validate.PersistentVolume)
+	k.ValidateUpdate = checkBoth(validate.PersistentVolumeUpdate)
 	return k
 }
 
@@ -28,6 +31,8 @@ func persistentVolumeClaim() *Kind {
 	k.Default = on(defaults.PersistentVolumeClaim)
 	k.PrepareCreate = on(prepareClaim)
 	k.Columns, k.Row = table.PersistentVolumeClaimColumns(), row(table.PersistentVolumeClaimRow)
+	k.Validate = check(validate.PersistentVolumeClaim)
+	k.ValidateUpdate = checkBoth(validate.PersistentVolumeClaimUpdate)
 	return k
 }
 
