@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/seed38700745/pkg/cluster/object"
@@ -81,6 +82,10 @@ type Kind struct {
 
 	// Aliases serve the same stored objects as another group or version.
 	Aliases []Alias
+
+	// Types makes the schemas for server-side apply of all versions of the
+	// kind; nil means those that client-go carries. Its result may be kept.
+	Types func() (managedfields.TypeConverter, error)
 
 	// DefaultPropagation of deletes; empty means background.
 	DefaultPropagation metav1.DeletionPropagation

@@ -7,6 +7,7 @@ import (
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	structural "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -15,13 +16,16 @@ import (
 )
 
 // Complete gives the kind CustomResourceDefinition, if it is among kinds, its
-// validation and warnings. They are here because they need the schema library,
-// which package kind does not link.
+// validation, warnings and schema. They are here because they need libraries
+// that package kind does not link.
 func Complete(kinds []*kind.Kind) {
 	for _, k := range kinds {
 		if k.Resource() != definitions() {
 			continue
 		}
+		// client-go has no schema of definitions. Nearly all of their lists are
+		// atomic, which is what a deduced schema says.
+		k.Types = func() (managedfields.TypeConverter, error) { return managedfields.NewDeducedTypeConverter(), nil }
 		k.Validate = func(o object.Object) field.ErrorList {
 			d, ok := o.(*apiextensionsv1.CustomResourceDefinition)
 			if !ok {

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/seed38700745/pkg/cluster/kind"
@@ -46,6 +47,7 @@ func newKind(d *apiextensionsv1.CustomResourceDefinition) (*kind.Kind, map[strin
 		Default:    func(o object.Object) { sv.defaults(content(o)) },
 		Validate:   func(o object.Object) field.ErrorList { return sv.validate(content(o)) },
 	}
+	k.Types = func() (managedfields.TypeConverter, error) { return typesOf(versions) }
 	k.ValidateStatusUpdate = func(o, _ object.Object) field.ErrorList { return sv.validate(content(o)) }
 	if stored.Subresources != nil {
 		addSubresources(k, stored.Subresources)

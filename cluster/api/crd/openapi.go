@@ -9,6 +9,8 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/kube-openapi/pkg/validation/spec"
 )
 
 // gvkExtension ties schemas and operations to kinds.
@@ -151,16 +153,19 @@ func objectSchema(v *version) (map[string]any, error) {
 func objectMetaSchema() map[string]any {
 	texts := metav1.ObjectMeta{}.SwaggerDoc()
 	stringMap := map[string]any{"type": "object", "additionalProperties": map[string]any{"type": "string"}}
-	array := func(items map[string]any) map[string]any { return map[string]any{"type": "array", "items": items} }
 	date := map[string]any{"type": "string", "format": "date-time"}
 	integer := map[string]any{"type": "integer", "format": "int64"}
 	text := map[string]any{"type": "string"}
+	flag := map[string]any{"type": "boolean"}
+	free := map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}
+	owner := map[string]any{"type": "object", "x-kubernetes-map-type": "atomic", "required": []string{"apiVersion", "kind", "name", "uid"},
+		"properties": map[string]any{"apiVersion": text, "kind": text, "name": text, "uid": text, "controller": flag, "blockOwnerDeletion": flag}}
 	properties := map[string]any{}
 	for name, s := range map[string]map[string]any{
 		"name": text, "generateName": text, "namespace": text, "selfLink": text, "uid": text, "resourceVersion": text,
 		"generation": integer, "creationTimestamp": date, "deletionTimestamp": date, "deletionGracePeriodSeconds": integer,
-		"labels": stringMap, "annotations": stringMap, "finalizers": array(text),
-		"ownerReferences": array(map[string]any{"type": "object"}), "managedFields": array(map[string]any{"type": "object"}),
+		"labels": stringMap, "annotations": stringMap, "finalizers": listOf("set", text),
+		"ownerReferences": listOf("map", owner, "uid"), "managedFields": listOf("atomic", free),
 	} {
 		p := map[string]any{"description": texts[name]}
 		for k, v := range s {
@@ -169,6 +174,40 @@ func objectMetaSchema() map[string]any {
 		properties[name] = p
 	}
 	return map[string]any{"type": "object", "description": texts[""], "properties": properties}
+}
+
+// listOf is the schema of a list that server-side apply merges as listType says.
+func listOf(listType string, items map[string]any, keys ...string) map[string]any {
+	s := map[string]any{"type": "array", "items": items, "x-kubernetes-list-type": listType}
+	if len(keys) > 0 {
+		s["x-kubernetes-list-map-keys"] = keys
+	}
+	return s
+}
+
+// typesOf makes the schemas for server-side apply from those of a
+// definition's versions.
+func typesOf(versions map[string]*version) (managedfields.TypeConverter, error) {
+	parts := map[string]any{"ObjectMeta": objectMetaSchema()}
+	for _, v := range versions {
+		s, err := objectSchema(v)
+		if err != nil {
+			return nil, err
+		}
+		if v.schemaless() {
+			s["x-kubernetes-preserve-unknown-fields"] = true
+		}
+		parts[schemaName(v.gvk.GroupVersion(), v.gvk.Kind)] = s
+	}
+	data, err := json.Marshal(parts)
+	if err != nil {
+		return nil, err
+	}
+	schemas := map[string]*spec.Schema{}
+	if err := json.Unmarshal(data, &schemas); err != nil {
+		return nil, err
+	}
+	return managedfields.NewTypeConverter(schemas, false)
 }
 
 // addPaths describes the operations on a resource.

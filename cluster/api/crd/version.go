@@ -105,6 +105,9 @@ func (v *version) prune(o *unstructured.Unstructured) []string {
 	return append(unknown, more...)
 }
 
+// schemaless tells whether objects may hold anything.
+func (v *version) schemaless() bool { return v.compiled() == nil || v.preserveAll }
+
 // defaults fills in what is missing.
 func (v *version) defaults(content map[string]any) {
 	if s := v.compiled(); s != nil {
