@@ -20,7 +20,8 @@ import (
 // Bootstrap makes what every cluster has before anybody uses it, and corrects
 // what of it is wrong: the namespaces, the priority classes of the system, and
 // the Service kubernetes, whose one endpoint is the API server's address.
-// Without a valid endpoint the Service is left out.
+// The address must be one that pods can reach: the API refuses endpoints on
+// loopback. Without a valid endpoint the Service is left out.
 func Bootstrap(ctx context.Context, v object.Verbs, endpoint netip.AddrPort) error {
 	for _, name := range []string{"default", "kube-system", "kube-public", "kube-node-lease"} {
 		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}

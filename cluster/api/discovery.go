@@ -96,10 +96,10 @@ func (q *request) discover(path string) error {
 		}
 	}
 	h.Set("Content-Type", a.ContentType())
-	var b responseBuffer
-	b.Write(doc.data)
-	b.send(q, http.StatusOK)
-	return nil
+	out := q.respond(http.StatusOK)
+	defer out.Close()
+	_, err = out.Write(doc.data)
+	return err
 }
 
 // document returns what makes the discovery document of a path, nil if there

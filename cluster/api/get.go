@@ -131,12 +131,12 @@ func (q *request) answerList(l *object.List) error {
 	case "":
 		gvk := q.served.Version()
 		head := wire.ListHead{TypeMeta: metav1.TypeMeta{APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind + "List"}, ListMeta: meta}
-		var b responseBuffer
-		if err := wire.EncodeList(&b, a.Format, a.Pretty, head, items); err != nil {
-			return apierrors.NewInternalError(err)
-		}
 		q.w.Header().Set("Content-Type", a.ContentType())
-		b.send(q, http.StatusOK)
+		out := q.respond(http.StatusOK)
+		defer out.Close()
+		if err := wire.EncodeList(out, a.Format, a.Pretty, head, items); err != nil {
+			q.server.Logger.Debug("write a list", "path", q.URL.Path, "error", err)
+		}
 	case "Table":
 		t, err := q.table(items, meta, a.Version)
 		if err != nil {

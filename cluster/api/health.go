@@ -81,10 +81,10 @@ func (q *request) writeJSON(v any) error {
 		return err
 	}
 	q.w.Header().Set("Content-Type", "application/json")
-	var b responseBuffer
-	b.Write(data)
-	b.send(q, http.StatusOK)
-	return nil
+	out := q.respond(http.StatusOK)
+	defer out.Close()
+	_, err = out.Write(data)
+	return err
 }
 
 // health asks the checks, all or the one named.

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/seed38700745/pkg/cluster/api/auth"
 	"github.com/seed38700745/pkg/cluster/api/wire"
@@ -308,16 +309,16 @@ func (q *request) pretty() bool {
 
 // write answers with one object. What fails to encode is answered as an error.
 func (q *request) write(code int, a wire.Accepted, o runtime.Object) {
-	var b responseBuffer
-	if err := wire.Encode(&b, a.Format, a.Pretty, o); err != nil {
-		q.server.Logger.Error("encode an answer", "path", q.URL.Path, "error", err)
-		code, a = http.StatusInternalServerError, wire.Accepted{}
-		st := statusOf(err)
-		b.Reset()
-		_ = wire.Encode(&b, wire.JSON, false, &st)
-	}
 	q.w.Header().Set("Content-Type", a.ContentType())
-	b.send(q, code)
+	out := q.respond(code)
+	if err := wire.Encode(out, a.Format, a.Pretty, o); err != nil && !out.begun() {
+		q.server.Logger.Error("encode an answer", "path", q.URL.Path, "error", err)
+		st := statusOf(err)
+		out = q.respond(http.StatusInternalServerError)
+		q.w.Header().Set("Content-Type", wire.JSON.ContentType())
+		_ = wire.Encode(out, wire.JSON, false, &st) // a Status always encodes
+	}
+	out.Close()
 }
 
 // methodNotAllowed is the answer for paths that know only GET.
@@ -335,6 +336,10 @@ func (q *request) writeOptions(dryRun []string, manager, validation string) (obj
 	case metav1.FieldValidationIgnore, metav1.FieldValidationWarn, metav1.FieldValidationStrict:
 	default:
 		return w, apierrors.NewBadRequest(fmt.Sprintf("fieldValidation: Unsupported value: %q: supported values: \"Ignore\", \"Strict\", \"Warn\"", validation))
+	}
+	if len(manager) > maxManagerLength {
+		return w, apierrors.NewInvalid(metav1.SchemeGroupVersion.WithKind("Options").GroupKind(), "", field.ErrorList{
+			field.TooLong(field.NewPath("fieldManager"), manager, maxManagerLength)})
 	}
 	for _, d := range dryRun {
 		if d != metav1.DryRunAll {

@@ -74,6 +74,7 @@ spec:
 `
 
 func TestKubectl(t *testing.T) {
+	t.Parallel()
 	k := newKubectl(t, start(t, nil))
 	k.want("", words("version"), "Server Version: v1.36")
 	k.want("", words("get ns"), "kube-system", "Active")

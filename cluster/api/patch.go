@@ -9,6 +9,7 @@ import (
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -100,7 +101,7 @@ func applyPatch(w write, before []byte, t types.PatchType, p []byte, shown objec
 				fmt.Sprintf("The allowed maximum operations in a JSON patch is %d, got %d", maxPatchOperations, len(ops)))
 		}
 		if after, err = ops.Apply(before); err != nil {
-			return nil, nil, apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
+			return nil, nil, unprocessable(err)
 		}
 		return after, nil, nil
 	case types.MergePatchType, types.StrategicMergePatchType:
@@ -134,9 +135,17 @@ func applyPatch(w write, before []byte, t types.PatchType, p []byte, shown objec
 		errors.Is(err, mergepatch.ErrUnsupportedStrategicMergePatchFormat):
 		return nil, nil, apierrors.NewBadRequest(err.Error())
 	case errors.Is(err, mergepatch.ErrNoListOfLists), mergepatch.IsConflict(err):
-		return nil, nil, apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
+		return nil, nil, unprocessable(err)
 	}
 	return nil, nil, apierrors.NewBadRequest(err.Error())
+}
+
+// unprocessable is a 422 for a patch that does not fit the object.
+func unprocessable(err error) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusUnprocessableEntity, Reason: metav1.StatusReasonInvalid,
+		Message: "the patch cannot be applied: " + err.Error(),
+	}}
 }
 
 // patchTypes are what PATCH understands.

@@ -74,7 +74,7 @@ func start(t testing.TB, change func(*api.Config)) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := api.Bootstrap(t.Context(), s, netip.MustParseAddrPort(l.Addr().String())); err != nil {
+	if err := api.Bootstrap(t.Context(), s, netip.MustParseAddrPort("192.0.2.1:6443")); err != nil {
 		t.Fatal(err)
 	}
 	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "default"}}

@@ -36,6 +36,8 @@ type stream struct {
 type streamEvent struct {
 	Type   watch.EventType
 	Object object.Object
+	// fresh: other watches are likely to encode the same event about now.
+	fresh bool
 }
 
 // openStream starts a watch. Errors are the API's.
@@ -97,7 +99,7 @@ func (st *stream) run(ctx context.Context, send func([]streamEvent) error) error
 	}
 	batch := make([]streamEvent, 0, len(st.initial)+1)
 	for _, o := range st.initial {
-		batch = append(batch, streamEvent{watch.Added, o})
+		batch = append(batch, streamEvent{Type: watch.Added, Object: o})
 	}
 	if st.options.SendInitialEvents && st.options.AllowBookmarks {
 		batch = append(batch, st.bookmark(st.started, true))
@@ -153,17 +155,17 @@ func (st *stream) translate(events []store.Event) []streamEvent {
 		before := e.Previous != nil && st.match.matches(e.Previous)
 		switch {
 		case now && before:
-			out = append(out, streamEvent{watch.Modified, e.Object})
+			out = append(out, streamEvent{watch.Modified, e.Object, true})
 		case now:
-			out = append(out, streamEvent{watch.Added, e.Object})
+			out = append(out, streamEvent{watch.Added, e.Object, true})
 		case before && e.Deleted:
-			out = append(out, streamEvent{watch.Deleted, e.Object})
+			out = append(out, streamEvent{watch.Deleted, e.Object, true})
 		case before:
 			// The client gets the last state that it selected, with the
 			// revision of the change.
 			gone := e.Previous.DeepCopyObject().(object.Object)
 			gone.SetResourceVersion(e.Object.GetResourceVersion())
-			out = append(out, streamEvent{watch.Deleted, gone})
+			out = append(out, streamEvent{Type: watch.Deleted, Object: gone})
 		}
 	}
 	return out
@@ -176,7 +178,7 @@ func (st *stream) bookmark(rev int64, initialEnd bool) streamEvent {
 	if initialEnd {
 		o.SetAnnotations(map[string]string{metav1.InitialEventsAnnotationKey: "true"})
 	}
-	return streamEvent{watch.Bookmark, o}
+	return streamEvent{Type: watch.Bookmark, Object: o}
 }
 
 // Watch is the in-process watch; see object.Verbs.

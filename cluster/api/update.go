@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -74,39 +73,28 @@ func (s *Server) modify(ctx context.Context, w write, key object.Key, change fun
 		if err != nil {
 			return nil, err
 		}
-		out, err := s.replace(ctx, w, old, o)
-		if apierrors.IsConflict(err) && w.retry && try < maxTries && isRace(err) && ctx.Err() == nil {
+		out, raced, err := s.replace(ctx, w, old, o)
+		if raced && w.retry && try < maxTries && ctx.Err() == nil {
 			continue
 		}
 		return out, err
 	}
 }
 
-// isRace tells a lost race from other conflicts.
-func isRace(err error) bool { return errors.Is(err, errRace) || errorsIsStoreConflict(err) }
-
-// errRace marks the conflict of a write that came second.
-var errRace = errors.New(modified)
-
-func errorsIsStoreConflict(err error) bool {
-	st := apierrors.APIStatus(nil)
-	return errors.As(err, &st) && bytes.HasSuffix([]byte(st.Status().Message), []byte(modified))
-}
-
-// replace writes o in place of old.
-func (s *Server) replace(ctx context.Context, w write, old, o object.Object) (object.Object, error) {
+// replace writes o in place of old. raced tells that another write came first.
+func (s *Server) replace(ctx context.Context, w write, old, o object.Object) (out object.Object, raced bool, err error) {
 	k, gr := w.served.Kind, w.served.Resource()
 	rev, err := s.checkIdentity(w, old, o)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	o, err = s.prepareUpdate(w, old, o)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if w.check != nil {
 		if err := w.check(o, old); err != nil {
-			return nil, asStatus(err)
+			return nil, false, asStatus(err)
 		}
 	}
 	if w.Subresource == "" {
@@ -114,26 +102,26 @@ func (s *Server) replace(ctx context.Context, w write, old, o object.Object) (ob
 	}
 	release, err := s.allocate(o, old, w.DryRun)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if same(o, old) {
-		return old, nil
+		return old, false, nil
 	}
 	if w.DryRun {
-		return o, nil
+		return o, false, nil
 	}
 	wr := store.Write{Verb: store.Update, Resource: gr, Key: object.KeyOf(old), Object: o,
 		Revision: rev, UID: old.GetUID(), Volatile: s.volatile(k, w.Subresource), Lazy: k.Lazy}
 	if finished(o) {
 		wr.Verb, wr.Object = store.Delete, nil
 	}
-	out, err := s.Store.Write(ctx, wr)
+	out, err = s.Store.Write(ctx, wr)
 	if err != nil {
 		release()
-		return nil, storeError(err, gr, old.GetName())
+		return nil, errors.Is(err, store.ErrConflict), storeError(err, gr, old.GetName())
 	}
 	s.afterWrite(out, old, wr.Verb == store.Delete)
-	return out, nil
+	return out, false, nil
 }
 
 // volatile: Leases always, and nodes' status, which heartbeats change. The
@@ -172,7 +160,7 @@ func (s *Server) checkIdentity(w write, old, o object.Object) (int64, error) {
 		return 0, apierrors.NewBadRequest(fmt.Sprintf("the name of the object (%s) does not match the name on the URL (%s)", o.GetName(), old.GetName()))
 	}
 	if o.GetNamespace() != old.GetNamespace() {
-		return 0, apierrors.NewBadRequest(fmt.Sprintf("the namespace of the provided object does not match the namespace sent on the request"))
+		return 0, apierrors.NewBadRequest("the namespace of the provided object does not match the namespace sent on the request")
 	}
 	if uid := o.GetUID(); uid != "" && uid != old.GetUID() {
 		return 0, apierrors.NewConflict(gr, old.GetName(), fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", uid, old.GetUID()))
@@ -182,7 +170,7 @@ func (s *Server) checkIdentity(w write, old, o object.Object) (int64, error) {
 			return 0, apierrors.NewInvalid(w.served.GVK.GroupKind(), old.GetName(), field.ErrorList{
 				field.Invalid(field.NewPath("metadata", "resourceVersion"), rv, "must be a number")})
 		}
-		return 0, apierrors.NewConflict(gr, old.GetName(), errRace)
+		return 0, apierrors.NewConflict(gr, old.GetName(), errors.New(modified))
 	}
 	rev, err := strconv.ParseInt(old.GetResourceVersion(), 10, 64)
 	if err != nil {

@@ -115,11 +115,11 @@ func (q *request) listVirtual(v *Virtual) error {
 		TypeMeta: metav1.TypeMeta{APIVersion: v.GVK.GroupVersion().String(), Kind: v.GVK.Kind + "List"},
 		ListMeta: metav1.ListMeta{ResourceVersion: strconv.FormatInt(q.server.Store.Revision(), 10)},
 	}
-	var b responseBuffer
-	if err := wire.EncodeList(&b, a.Format, q.pretty(), head, items); err != nil {
-		return apierrors.NewInternalError(err)
-	}
 	q.w.Header().Set("Content-Type", a.ContentType())
-	b.send(q, http.StatusOK)
+	out := q.respond(http.StatusOK)
+	defer out.Close()
+	if err := wire.EncodeList(out, a.Format, q.pretty(), head, items); err != nil {
+		q.server.Logger.Debug("write a list", "path", q.URL.Path, "error", err)
+	}
 	return nil
 }

@@ -40,10 +40,11 @@ func (q *request) watch() error {
 	ctx, cancel := context.WithCancel(q.Context())
 	defer cancel()
 	st, err := q.server.openStream(ctx, q.gvr.GroupResource(), o)
-	if err != nil {
+	if err != nil && !apierrors.IsResourceExpired(err) {
 		return err
 	}
-	go func() { // ends with ctx, when this function returns
+	expired := err // is told in the stream, as kube-apiserver does
+	go func() {    // ends with ctx, when this function returns
 		select {
 		case <-q.server.stopping:
 			cancel()
@@ -59,9 +60,24 @@ func (q *request) watch() error {
 	q.w.WriteHeader(http.StatusOK)
 	out := http.NewResponseController(q.w)
 	_ = out.Flush()
+	if err = expired; err == nil {
+		err = q.sendEvents(ctx, st, a, out)
+	}
+	if err != nil {
+		status := statusOf(err)
+		if frame, err := wire.Frame(a.Format, watch.Error, &status); err == nil {
+			_, _ = q.w.Write(frame)
+			_ = out.Flush()
+		}
+	}
+	return nil
+}
+
+// sendEvents sends a stream's events, batch by batch.
+func (q *request) sendEvents(ctx context.Context, st *stream, a wire.Accepted, out *http.ResponseController) error {
 	enc := eventEncoder{q: q, accepted: a, firstTable: true}
 	var buf bytes.Buffer
-	err = st.run(ctx, func(batch []streamEvent) error {
+	return st.run(ctx, func(batch []streamEvent) error {
 		for _, e := range batch {
 			frame, err := enc.frame(e)
 			if err != nil {
@@ -82,14 +98,6 @@ func (q *request) watch() error {
 		}
 		return out.Flush()
 	})
-	if err != nil {
-		status := statusOf(err)
-		if frame, err := wire.Frame(a.Format, watch.Error, &status); err == nil {
-			_, _ = q.w.Write(frame)
-			_ = out.Flush()
-		}
-	}
-	return nil
 }
 
 // eventEncoder turns the events of one watch into frames.
@@ -102,10 +110,10 @@ type eventEncoder struct {
 func (c *eventEncoder) frame(e streamEvent) ([]byte, error) {
 	f := c.accepted.Format
 	if c.accepted.Plain() && c.q.served.Alias == nil {
-		if e.Type == watch.Bookmark { // made for this watch alone
-			return wire.Frame(f, e.Type, e.Object)
+		if e.fresh {
+			return c.q.server.frames.Frame(f, e.Type, e.Object)
 		}
-		return c.q.server.frames.Frame(f, e.Type, e.Object)
+		return wire.Frame(f, e.Type, e.Object)
 	}
 	o, err := toServed(c.q.served, e.Object)
 	if err != nil {

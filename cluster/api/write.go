@@ -46,9 +46,12 @@ func (q *request) decode(o object.Object, w object.WriteOptions) error {
 	want := o.GetObjectKind().GroupVersionKind()
 	o.GetObjectKind().SetGroupVersionKind(want.GroupVersion().WithKind(""))
 	strict := write{WriteOptions: w}.strict()
+	unusable := func(err error) error {
+		return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", want.Kind, want.Version, want.Kind, err))
+	}
 	problems, err := wire.Decode(data, f, strict, o)
 	if err != nil {
-		return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", want.Kind, want.Version, want.Kind, err))
+		return unusable(err)
 	}
 	got := o.GetObjectKind().GroupVersionKind()
 	if got.Kind != "" && got.Kind != want.Kind {
@@ -60,7 +63,7 @@ func (q *request) decode(o object.Object, w object.WriteOptions) error {
 	o.GetObjectKind().SetGroupVersionKind(want)
 	problems = append(problems, q.server.prune(q.served, o)...)
 	if err := q.server.report(w, problems); err != nil {
-		return apierrors.NewBadRequest(err.Error())
+		return unusable(err)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ type Fields struct {
 	ready     atomic.Bool
 
 	managers sync.Map // managerKey -> *managedfields.FieldManager
-	types    sync.Map // schema.GroupVersionKind -> typed.ParseableType
+	empty    sync.Map // schema.GroupVersionKind -> *typed.TypedValue of an empty object
 }
 
 type managerKey struct {
@@ -96,23 +96,33 @@ func (f *Fields) Created(v kind.Served, o object.Object, manager string, now met
 	}})
 }
 
-// fieldSet returns all fields of a typed object.
+// fieldSet returns all fields of a typed object that an empty one has not.
 func (f *Fields) fieldSet(o object.Object) (*fieldpath.Set, error) {
 	gvk := o.GetObjectKind().GroupVersionKind()
-	t, ok := f.types.Load(gvk)
+	e, ok := f.empty.Load(gvk)
 	if !ok {
-		tv, err := f.converter.ObjectToTyped(o, typed.AllowDuplicates)
+		v, ok := f.kinds.ForKind(gvk)
+		if !ok {
+			return nil, fmt.Errorf("%s is not served", gvk)
+		}
+		empty := v.NewObject()
+		empty.GetObjectKind().SetGroupVersionKind(gvk)
+		tv, err := f.converter.ObjectToTyped(empty, typed.AllowDuplicates)
 		if err != nil {
 			return nil, err
 		}
-		t, _ = f.types.LoadOrStore(gvk, typed.ParseableType{Schema: tv.Schema(), TypeRef: tv.TypeRef()})
+		e, _ = f.empty.LoadOrStore(gvk, tv)
 	}
-	p := t.(typed.ParseableType)
+	empty := e.(*typed.TypedValue)
 	v, err := value.NewValueReflect(o)
 	if err != nil {
 		return nil, err
 	}
-	return typed.AsTypedUnvalidated(v, p.Schema, p.TypeRef).ToFieldSet()
+	diff, err := empty.Compare(typed.AsTypedUnvalidated(v, empty.Schema(), empty.TypeRef()))
+	if err != nil {
+		return nil, err
+	}
+	return diff.Modified.Union(diff.Added), nil
 }
 
 // Updated records in o that manager changed what differs from live. Both are

@@ -37,8 +37,12 @@ func Frame(f Format, t watch.EventType, o runtime.Object) ([]byte, error) {
 	return buf, nil
 }
 
-// cacheSlots bounds FrameCache: watchers are seldom further apart than this.
-const cacheSlots = 256
+// FrameCache holds so many frames, none larger than maxCached bytes: watchers
+// are seldom further apart, and it stays below 8 MiB.
+const (
+	cacheSlots = 256
+	maxCached  = 32 << 10
+)
 
 // FrameCache remembers the last frames, so that an event is encoded once for
 // all who watch it. The zero value is ready.
@@ -80,5 +84,17 @@ func (c *FrameCache) Frame(f Format, t watch.EventType, o runtime.Object) ([]byt
 	}
 	c.mu.Unlock()
 	e.once.Do(func() { e.data, e.err = Frame(f, t, o) })
+	if len(e.data) > maxCached { // those who wait for it have it; nobody else shall
+		c.mu.Lock()
+		if c.index[k] == e {
+			delete(c.index, k)
+			for i := range c.slots {
+				if c.slots[i] == e {
+					c.slots[i] = nil
+				}
+			}
+		}
+		c.mu.Unlock()
+	}
 	return e.data, e.err
 }
