@@ -1,8 +1,10 @@
 package chart
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"helm.sh/helm/v3/pkg/strvals"
 	"sigs.k8s.io/yaml"
@@ -40,6 +42,14 @@ func (v Values) Merge() (map[string]any, error) {
 		out = overlay(out, file)
 	}
 	for _, expr := range v.JSON {
+		if strings.HasPrefix(strings.TrimSpace(expr), "{") { // a whole table, as Helm 4 takes it
+			table := map[string]any{}
+			if err := json.Unmarshal([]byte(expr), &table); err != nil {
+				return nil, fmt.Errorf("failed parsing --set-json data JSON: %s", expr)
+			}
+			out = overlay(out, table)
+			continue
+		}
 		if err := strvals.ParseJSON(expr, out); err != nil {
 			return nil, fmt.Errorf("failed parsing --set-json data %s", expr)
 		}

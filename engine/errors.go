@@ -149,7 +149,7 @@ func ownerOf(c *chart.Chart, file string) *chart.Chart {
 }
 
 // nilPointer matches text/template's complaint about a field of nothing.
-var nilPointer = regexp.MustCompile(`<(\$?\.[^<>]*)>: nil pointer evaluating [^ ]+?\.(\w+)$`)
+var nilPointer = regexp.MustCompile(`<(\$?\.[^<>]*)>: nil pointer evaluating .+\.\w+$`)
 
 // findMissing follows the expression that met a nil through the values, and notes
 // where the path ends and which keys exist there.
