@@ -92,6 +92,11 @@ func (s *Set) Run(ctx context.Context) error {
 	for _, l := range loops {
 		group.Go(func() error { return l.run(ctx, feeds, s.log) })
 	}
+	group.Go(func() error { return s.ensureLocalClass(ctx) })
+	group.Go(func() error { return s.expireEvents(ctx) })
+	if s.cfg.Resources != nil {
+		group.Go(func() error { return newCollector(s).run(ctx) })
+	}
 	return group.Wait()
 }
 
@@ -102,9 +107,21 @@ func (s *Set) loops() []*loop {
 		newReplicaSets(s).loop(),
 		newReplicationControllers(s).loop(),
 		newStatefulSets(s).loop(),
+		newJobs(s).loop(),
 		newEndpointSlices(s).loop(),
 		newEndpoints(s).loop(),
 		newEndpointMirror(s).loop(),
+		newClaims(s).loop(),
+		newVolumes(s).loop(),
+		newClaimProtection(s).loop(),
+		newVolumeProtection(s).loop(),
+		newEphemeralClaims(s).loop(),
+		newNamespaces(s).loop(),
+		newNamespaceDefaults(s).loop(),
+		newNodes(s).loop(),
+		newNodeEviction(s).loop(),
+		newPodGC(s).loop(),
+		newAggregation(s).loop(),
 	}
 }
 

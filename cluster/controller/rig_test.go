@@ -44,9 +44,9 @@ func withRig(t *testing.T, c Config, body func(r *rig)) {
 			}
 		})
 		running.Go(func() { r.agent.run(ctx) })
+		defer running.Wait()
+		defer cancel()
 		body(r)
-		cancel()
-		running.Wait()
 	})
 }
 

@@ -35,9 +35,9 @@ func withScheduler(t *testing.T, body func(ctx context.Context, w *verbstest.Wor
 				t.Errorf("scheduler: %v", err)
 			}
 		})
+		defer running.Wait()
+		defer cancel()
 		body(ctx, w)
-		cancel()
-		running.Wait()
 	})
 }
 
