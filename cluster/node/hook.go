@@ -48,6 +48,9 @@ const hookTimeout = 30 * time.Second // of HTTP and TCP hooks
 // target is where probes and hooks of a container go.
 func (w *worker) target(pod *corev1.Pod, c *corev1.Container, id string) probe.Target {
 	ip := first(w.network.IPs)
+	if ip == "" { // an adopted pod whose network was not looked up yet
+		ip = pod.Status.PodIP
+	}
 	if pod.Spec.HostNetwork {
 		ip = w.agent.Network.NodeIP()
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -144,7 +145,7 @@ func (w *worker) backOff(pod *corev1.Pod, container string, b wait) {
 
 // image makes the container's image present.
 func (w *worker) image(ctx context.Context, pod *corev1.Pod, c *corev1.Container) (cri.Image, bool) {
-	policy := cri.PullPolicy(c.ImagePullPolicy)
+	policy := cmp.Or(cri.PullPolicy(c.ImagePullPolicy), cri.PullIfNotPresent)
 	present, have := w.agent.Images.Present(c.Image)
 	if have && policy != cri.PullAlways {
 		w.event(pod, c.Name, corev1.EventTypeNormal, "Pulled", withOrigin(fmt.Sprintf("Container image %q already present on machine", c.Image), present))

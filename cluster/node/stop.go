@@ -50,8 +50,9 @@ func deletionGrace(pod *corev1.Pod, gone bool, now time.Time) time.Duration {
 	return max(min(total, left), minGrace)
 }
 
-// stop runs a container's preStop hook and stops it; both share the grace.
-func (w *worker) stop(ctx context.Context, v view, c *corev1.Container, id string, grace time.Duration) {
+// stop runs a container's preStop hook and stops it; both share the grace. It
+// reports whether that succeeded.
+func (w *worker) stop(ctx context.Context, v view, c *corev1.Container, id string, grace time.Duration) bool {
 	began := w.agent.Now()
 	if c != nil && c.Lifecycle != nil && c.Lifecycle.PreStop != nil && w.firstPreStop(id) {
 		hook, cancel := context.WithTimeout(ctx, grace)
@@ -61,13 +62,15 @@ func (w *worker) stop(ctx context.Context, v view, c *corev1.Container, id strin
 		}
 		cancel()
 		if ctx.Err() != nil {
-			return
+			return false
 		}
 	}
 	left := max(grace-w.agent.Now().Sub(began), minGrace)
-	if err := w.agent.Runtime.StopContainer(ctx, w.uid, id, left); err != nil && ctx.Err() == nil {
+	err := w.agent.Runtime.StopContainer(ctx, w.uid, id, left)
+	if err != nil && ctx.Err() == nil {
 		w.log.Warn("container not stopped", "id", id, "error", err)
 	}
+	return err == nil
 }
 
 // firstPreStop tells whether the preStop hook of a container is still to run.

@@ -27,6 +27,9 @@ func (w *worker) sync(life, ctx context.Context) (next time.Duration, done bool)
 		return w.terminate(ctx, pod, gone)
 	}
 	v, err := w.look(ctx, pod)
+	if err == nil {
+		err = w.connect(ctx, v)
+	}
 	if err != nil {
 		return w.trouble(ctx, v, "FailedSync", err), false
 	}
@@ -53,7 +56,9 @@ func (w *worker) sync(life, ctx context.Context) (next time.Duration, done bool)
 	if len(p.kill) > 0 {
 		for _, k := range p.kill {
 			w.event(pod, k.name, corev1.EventTypeNormal, "Killing", k.message)
-			w.stop(ctx, v, k.spec, k.id, probeGrace(pod, k.spec, w.healthOf(k.id).Failed))
+			if !w.stop(ctx, v, k.spec, k.id, probeGrace(pod, k.spec, w.healthOf(k.id).Failed)) {
+				return w.again(), false
+			}
 		}
 		return 0, false
 	}
@@ -82,12 +87,18 @@ func (w *worker) look(ctx context.Context, pod *corev1.Pod) (view, error) {
 	v.latest = records(pod, v.sandbox, v.exists)
 	w.adopt(v)
 	v.health = w.healths()
-	if v.exists && v.sandbox.Ready && !pod.Spec.HostNetwork && w.network.NetNS == "" {
-		if w.network, err = w.agent.Network.Attach(ctx, w.uid, hostPorts(pod)); err != nil {
-			return v, fmt.Errorf("network of pod %s/%s: %w", pod.Namespace, pod.Name, err)
-		}
-	}
 	return v, nil
+}
+
+// connect finds the network of a sandbox that an earlier agent made.
+func (w *worker) connect(ctx context.Context, v view) (err error) {
+	if !v.exists || !v.sandbox.Ready || v.pod.Spec.HostNetwork || w.network.NetNS != "" {
+		return nil
+	}
+	if w.network, err = w.agent.Network.Attach(ctx, w.uid, hostPorts(v.pod)); err != nil {
+		return fmt.Errorf("network of pod %s/%s: %w", v.pod.Namespace, v.pod.Name, err)
+	}
+	return nil
 }
 
 // bringUp makes the sandbox and starts containers. It returns when to look

@@ -26,18 +26,20 @@ type worker struct {
 	cancel context.CancelFunc // ends the present turn; guarded by mu
 	health map[string]health  // of running containers, by ID; guarded by mu
 	fresh  bool               // volumes must be refreshed; guarded by mu
+	// preStops are the containers whose preStop hook was run; guarded by mu.
+	preStops map[string]bool
+	// admitted is written by run and read by others; guarded by mu.
+	admitted bool
 
 	// The rest belongs to run.
 	problems  map[string]waiting // failed starts, by container
 	delays    map[string]delay   // when a failed start is tried again
 	probes    map[probeKey]context.CancelFunc
 	network   cri.PodNetwork
-	retry     time.Duration   // the present pause after errors of volumes, network, sandbox
-	lastError string          // the one that was last reported as event
-	preStops  map[string]bool // containers whose preStop hook was run
-	admitted  bool
-	stopping  bool // stop signals were announced
-	cleaned   bool // sandbox, network and volumes of the ended pod are gone
+	retry     time.Duration // the present pause after errors of volumes, network, sandbox
+	lastError string        // the one that was last reported as event
+	stopping  bool          // stop signals were announced
+	cleaned   bool          // sandbox, network and volumes of the ended pod are gone
 	setUp     time.Time
 }
 
