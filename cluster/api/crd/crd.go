@@ -68,9 +68,12 @@ type Loop struct {
 	dirty map[string]bool                                      // to be looked at; guarded by mu
 	wake  chan struct{}                                        // holds one value while dirty is not empty
 
-	served  sync.Map                            // schema.GroupVersionKind -> *version
-	entries map[string]*entry                   // what is registered, by definition; of the one goroutine that reconciles
-	paths   map[schema.GroupVersion]documentKey // published documents; same goroutine
+	served sync.Map // schema.GroupVersionKind -> *version
+
+	// The following belong to the one goroutine that reconciles.
+	entries   map[string]*entry            // what is registered, by definition
+	stale     map[string]bool              // groups whose documents are to be made anew
+	published map[schema.GroupVersion]bool // documents that are there
 }
 
 // entry is one definition as it is registered.
@@ -93,11 +96,12 @@ func New(c Config) *Loop {
 		c.Report = func(error) {}
 	}
 	return &Loop{c: c, known: map[string]*apiextensionsv1.CustomResourceDefinition{}, dirty: map[string]bool{},
-		wake: make(chan struct{}, 1), entries: map[string]*entry{}, paths: map[schema.GroupVersion]documentKey{}}
+		wake: make(chan struct{}, 1), entries: map[string]*entry{}, stale: map[string]bool{}, published: map[schema.GroupVersion]bool{}}
 }
 
 // Load registers the definitions that are established already, so that their
-// resources are served from the first request on. Call it before Run.
+// resources are served from the first request on; Run publishes their
+// documents later. Call it before Run.
 func (l *Loop) Load(ctx context.Context) error {
 	list, err := l.c.Verbs.List(ctx, definitions(), object.ListOptions{})
 	if err != nil {
@@ -197,6 +201,7 @@ func (l *Loop) work(ctx context.Context) {
 				l.later(ctx, name)
 			}
 		}
+		l.publish()
 	}
 }
 
@@ -221,12 +226,15 @@ func (l *Loop) snapshot(name string) (d *apiextensionsv1.CustomResourceDefinitio
 func (l *Loop) reconcile(ctx context.Context, name string) (done bool, err error) {
 	d, group := l.snapshot(name)
 	if d == nil {
-		return true, l.unregister(name)
+		l.unregister(name)
+		return true, nil
 	}
 	if d.DeletionTimestamp != nil {
 		return l.finalize(ctx, d)
 	}
-	want := d.DeepCopy()
+	want := new(apiextensionsv1.CustomResourceDefinition)
+	*want = *d // the spec, which may be large, stays shared
+	want.Status = *d.Status.DeepCopy()
 	l.accept(want, group)
 	if isTrue(want, apiextensionsv1.Established) {
 		// Served first, said afterwards: who waits for Established may use it.

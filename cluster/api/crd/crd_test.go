@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,6 +48,7 @@ type world struct {
 	*api.Server
 	t    *testing.T
 	loop *crd.Loop
+	docs http.Handler
 	stop func() // ends the loop and closes the store
 }
 
@@ -64,7 +66,7 @@ func start(t *testing.T, path string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t}
+	w := &world{t: t, docs: documents}
 	w.Server, err = api.New(api.Config{
 		Store: db, Kinds: kinds, OpenAPI: documents,
 		Authenticate: func(*http.Request) (auth.User, error) {
@@ -239,6 +241,13 @@ func (w *world) eventually(what string, ok func() bool) {
 		}
 		time.Sleep(5 * time.Millisecond) // polls the state of the world
 	}
+}
+
+// documents tells whether an OpenAPI v3 document is there.
+func (w *world) documents(path string) bool {
+	r := httptest.NewRecorder()
+	w.docs.ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/openapi/v3/"+path, nil))
+	return r.Code == http.StatusOK
 }
 
 // create makes a custom resource of stable.example.com from YAML fields.
@@ -565,6 +574,9 @@ func TestKubectl(t *testing.T) {
 	run(crontabDefinition, "apply -f -", "customresourcedefinition.apiextensions.k8s.io/crontabs.stable.example.com created")
 	run("", "wait --for=condition=Established crd/crontabs.stable.example.com --timeout=10s", "condition met")
 	run("", "api-resources --api-group=stable.example.com", "crontabs", "ct", "stable.example.com/v1", "CronTab")
+	w.eventually("the document is published", func() bool {
+		return w.documents("apis/stable.example.com/v1")
+	})
 	run("", "explain crontab.spec.cronSpec", "GROUP:      stable.example.com", "KIND:       CronTab", "FIELD: cronSpec <string>", "When to run.")
 	run("", "explain ct.metadata.labels", "Map of string keys and values")
 	run(object("{cronSpec: '* *', wrong: 1}"), "apply -f -", `strict decoding error: unknown field "spec.wrong"`)

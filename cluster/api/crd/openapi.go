@@ -16,13 +16,19 @@ import (
 // gvkExtension ties schemas and operations to kinds.
 const gvkExtension = "x-kubernetes-group-version-kind"
 
-// documentKey says what a published document was made of: the definitions'
-// UIDs and generations.
-type documentKey string
+// publish brings the documents of the groups that changed up to date. One
+// document describes one group-version, to which several definitions may
+// contribute; so it is made once for all changes that came together.
+func (l *Loop) publish() {
+	for group := range l.stale {
+		if err := l.publishGroup(group); err != nil {
+			l.c.Report(err)
+		}
+	}
+	clear(l.stale)
+}
 
-// publish brings the documents of a group up to date. One document describes
-// one group-version, to which several definitions may contribute.
-func (l *Loop) publish(group string) error {
+func (l *Loop) publishGroup(group string) error {
 	if l.c.Documents == nil {
 		return nil
 	}
@@ -31,25 +37,21 @@ func (l *Loop) publish(group string) error {
 		if e.definition.Spec.Group != group {
 			continue
 		}
-		for _, v := range e.definition.Spec.Versions {
-			if v.Served {
+		for i := range e.definition.Spec.Versions {
+			if v := &e.definition.Spec.Versions[i]; v.Served {
 				gv := schema.GroupVersion{Group: group, Version: v.Name}
 				parts[gv] = append(parts[gv], e)
 			}
 		}
 	}
-	for gv := range l.paths {
+	for gv := range l.published {
 		if gv.Group == group && parts[gv] == nil {
 			l.c.Documents.Remove(documentPath(gv))
-			delete(l.paths, gv)
+			delete(l.published, gv)
 		}
 	}
 	for gv, entries := range parts {
 		slices.SortFunc(entries, func(a, b *entry) int { return strings.Compare(a.definition.Name, b.definition.Name) })
-		key := keyOf(entries)
-		if l.paths[gv] == key {
-			continue
-		}
 		document, err := newDocument(gv, entries)
 		if err != nil {
 			return fmt.Errorf("OpenAPI of %s: %w", gv, err)
@@ -57,20 +59,12 @@ func (l *Loop) publish(group string) error {
 		if err := l.c.Documents.Set(documentPath(gv), document); err != nil {
 			return fmt.Errorf("OpenAPI of %s: %w", gv, err)
 		}
-		l.paths[gv] = key
+		l.published[gv] = true
 	}
 	return nil
 }
 
 func documentPath(gv schema.GroupVersion) string { return "apis/" + gv.String() }
-
-func keyOf(entries []*entry) documentKey {
-	var b strings.Builder
-	for _, e := range entries {
-		fmt.Fprintf(&b, "%s/%d/%v ", e.definition.UID, e.definition.Generation, e.definition.Status.AcceptedNames)
-	}
-	return documentKey(b.String())
-}
 
 // newDocument builds the OpenAPI v3 document of a group-version: its schemas,
 // for explain, and its operations with their parameters, by which kubectl
@@ -129,8 +123,8 @@ func stringSchema(description string) map[string]any {
 // objectSchema is a version's schema with what every object has.
 func objectSchema(v *version) (map[string]any, error) {
 	out := map[string]any{"type": "object"}
-	if s := v.compiled(); s != nil {
-		data, err := json.Marshal(s.ToKubeOpenAPI())
+	if props := v.props.Load(); props != nil {
+		data, err := json.Marshal(props)
 		if err != nil {
 			return nil, err
 		}

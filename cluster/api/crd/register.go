@@ -27,8 +27,12 @@ func (l *Loop) registered(r object.Resource) bool {
 // register serves what d defines, unless it does already.
 func (l *Loop) register(d *apiextensionsv1.CustomResourceDefinition) error {
 	old := l.entries[d.Name]
-	if old != nil && old.definition.UID == d.UID && equality.Semantic.DeepEqual(old.definition.Spec, d.Spec) &&
+	if old != nil && old.definition.UID == d.UID && old.definition.Generation == d.Generation &&
 		equality.Semantic.DeepEqual(old.definition.Status.AcceptedNames, d.Status.AcceptedNames) {
+		old.definition = d
+		for i := range d.Spec.Versions {
+			old.versions[d.Spec.Versions[i].Name].point(&d.Spec.Versions[i])
+		}
 		return nil
 	}
 	k, versions, err := newKind(d)
@@ -41,21 +45,22 @@ func (l *Loop) register(d *apiextensionsv1.CustomResourceDefinition) error {
 	e := &entry{definition: d, resource: k.Resource(), versions: versions}
 	l.replaceVersions(old, e)
 	l.entries[d.Name] = e
+	l.stale[d.Spec.Group] = true
 	l.c.Changed()
-	return l.publish(d.Spec.Group)
+	return nil
 }
 
 // unregister ends what register began.
-func (l *Loop) unregister(name string) error {
+func (l *Loop) unregister(name string) {
 	e := l.entries[name]
 	if e == nil {
-		return nil
+		return
 	}
 	l.c.Kinds.Remove(e.resource)
 	l.replaceVersions(e, nil)
 	delete(l.entries, name)
+	l.stale[e.definition.Spec.Group] = true
 	l.c.Changed()
-	return l.publish(e.definition.Spec.Group)
 }
 
 // replaceVersions keeps what Prune looks up.
@@ -105,7 +110,7 @@ func (l *Loop) writeStatus(ctx context.Context, d, want *apiextensionsv1.CustomR
 	if equality.Semantic.DeepEqual(d.Status, want.Status) {
 		return nil
 	}
-	_, err := l.c.Verbs.Update(ctx, definitions(), want, object.WriteOptions{Subresource: "status", FieldManager: manager})
+	_, err := l.c.Verbs.Update(ctx, definitions(), want.DeepCopy(), object.WriteOptions{Subresource: "status", FieldManager: manager})
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -25,8 +26,11 @@ import (
 // few are used.
 type version struct {
 	gvk         schema.GroupVersionKind
-	props       *apiextensionsv1.JSONSchemaProps // nil: no schema
-	preserveAll bool                             // spec.preserveUnknownFields of old definitions
+	preserveAll bool // spec.preserveUnknownFields of old definitions
+	// props is the schema as it stands in the definition, nil if it has none.
+	// It always points into the definition's present revision, so that no
+	// older one, equal but for its status, is kept in memory.
+	props atomic.Pointer[apiextensionsv1.JSONSchemaProps]
 
 	compile sync.Once
 	schema  *structural.Structural // set by compile, with the following
@@ -36,19 +40,25 @@ type version struct {
 
 func newVersion(gvk schema.GroupVersionKind, v *apiextensionsv1.CustomResourceDefinitionVersion, preserveAll bool) *version {
 	out := &version{gvk: gvk, preserveAll: preserveAll}
-	if v.Schema != nil {
-		out.props = v.Schema.OpenAPIV3Schema
-	}
+	out.point(v)
 	return out
+}
+
+// point makes props that of v, which has the same schema as before.
+func (v *version) point(to *apiextensionsv1.CustomResourceDefinitionVersion) {
+	if to.Schema != nil {
+		v.props.Store(to.Schema.OpenAPIV3Schema)
+	}
 }
 
 // compiled returns the schema; nil when there is none or it is no good.
 func (v *version) compiled() *structural.Structural {
 	v.compile.Do(func() {
-		if v.props == nil {
+		props := v.props.Load()
+		if props == nil {
 			return
 		}
-		v.schema, v.err = toStructural(v.props)
+		v.schema, v.err = toStructural(props)
 		if v.err == nil {
 			v.checker = newChecker(v.schema)
 		}
@@ -106,7 +116,7 @@ func (v *version) prune(o *unstructured.Unstructured) []string {
 }
 
 // schemaless tells whether objects may hold anything.
-func (v *version) schemaless() bool { return v.compiled() == nil || v.preserveAll }
+func (v *version) schemaless() bool { return v.props.Load() == nil || v.preserveAll }
 
 // defaults fills in what is missing.
 func (v *version) defaults(content map[string]any) {
