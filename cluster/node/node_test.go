@@ -54,7 +54,7 @@ func (w *world) begin() {
 	rec := event.New(w.verbs, "kubelet", "n1", func() time.Time { return time.Now().Add(time.Duration(tick.Add(1))) })
 	a, err := New(Config{Name: "n1", Verbs: w.verbs, Runtime: w.runtime, Images: w.images, Network: w.network, Volumes: w.volumes,
 		DNS: DNS{Server: "10.142.0.10", Domain: "cluster.local"}, Recorder: rec, RootDir: w.dir + "/root", LogDir: w.dir + "/log",
-		Version: "v1.36.3", RuntimeVersion: "1.0", Port: 10250, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		Version: "v1.36.3", RuntimeVersion: "1.0", Port: 10250, Logger: discard()})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -509,3 +509,5 @@ func TestNodeAndLease(t *testing.T) {
 		}
 	})
 }
+
+func discard() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
