@@ -275,7 +275,7 @@ func (s *Server) validateChange(w write, old, o object.Object) field.ErrorList {
 			errs = append(errs, k.ValidateStatusUpdate(o, old)...)
 		}
 		return errs
-	case "finalize", "ephemeralcontainers", "resize":
+	case "binding", "finalize", "ephemeralcontainers", "resize":
 		return errs
 	}
 	if k.Validate != nil {
