@@ -1,0 +1,104 @@
+package release
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	kfields "k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/seed38700745/pkg/cluster/object"
+)
+
+// awaitGone waits until none of the items exists. An object of the same name that
+// was created since counts as gone.
+func awaitGone(ctx context.Context, c Cluster, items []*Item) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, i := range items {
+		g.Go(func() error {
+			return awaitNone(ctx, c, i.Where.Resource, object.WatchOptions{
+				Namespace: i.Namespace, Fields: kfields.OneTermEqualSelector("metadata.name", i.Name),
+			})
+		})
+	}
+	return g.Wait()
+}
+
+// awaitPodsGone waits until the pods of the items, which were deleted, have ended.
+func awaitPodsGone(ctx context.Context, c Cluster, items []*Item) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, i := range items {
+		var which labels.Selector
+		if which = podSelector(i.Body); which == nil {
+			continue
+		}
+		g.Go(func() error {
+			return awaitNone(ctx, c, pods(), object.WatchOptions{Namespace: i.Namespace, Labels: which})
+		})
+	}
+	return g.Wait()
+}
+
+// awaitNone follows a collection until what was in it at the start is gone.
+func awaitNone(ctx context.Context, c Cluster, r object.Resource, o object.WatchOptions) error {
+	outer := ctx
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	first, synced := map[types.UID]bool{}, false
+	check := func() {
+		if synced && len(first) == 0 {
+			cancel()
+		}
+	}
+	err := object.Follow(ctx, c, r, o, object.Handler{
+		Changed: func(o object.Object, deleted bool) {
+			switch {
+			case deleted:
+				delete(first, o.GetUID())
+			case !synced:
+				first[o.GetUID()] = true
+			}
+			check()
+		},
+		Synced: func() { synced = true; check() },
+	})
+	if err != nil {
+		return err
+	}
+	return outer.Err()
+}
+
+// untilGone runs awaitGone and awaitPodsGone with a timeout, whose error names what
+// is still there.
+func (w *waiter) untilGone(ctx context.Context, items []*Item, timeout time.Duration) error {
+	inner := ctx
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		inner, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	err := awaitGone(inner, w.cluster, items)
+	if err == nil {
+		err = awaitPodsGone(inner, w.cluster, items)
+	}
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	left, lerr := live(ctx, w.cluster, items)
+	if lerr != nil {
+		return lerr
+	}
+	e := &TimeoutError{After: timeout}
+	for _, i := range items {
+		if o := left[i.Ref]; o != nil {
+			text := "is still being deleted"
+			if f := o.GetFinalizers(); len(f) > 0 {
+				text += ", held by finalizers " + f[0]
+			}
+			e.Pending = append(e.Pending, State{Object: i.Ref, Message: text})
+		}
+	}
+	return e
+}

@@ -1,0 +1,241 @@
+package release
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/seed38700745/pkg/cluster/object"
+	"github.com/seed38700745/pkg/engine"
+)
+
+// What marks an object as part of a release. Helm looks for the same.
+const (
+	managedByLabel      = "app.kubernetes.io/managed-by"
+	managedBy           = "Helm"
+	nameAnnotation      = "meta.helm.sh/release-name"
+	namespaceAnnotation = "meta.helm.sh/release-namespace"
+	policyAnnotation    = "helm.sh/resource-policy"
+	policyKeep          = "keep"
+)
+
+// Ref names an object across revisions. The version is left out: an object that
+// moves to another version of its group stays the same.
+type Ref struct {
+	Group, Kind     string
+	Namespace, Name string
+}
+
+// String is "StatefulSet/mysql".
+func (r Ref) String() string { return r.Kind + "/" + r.Name }
+
+// full is String with the namespace where it is another than home.
+func (r Ref) full(home string) string {
+	if r.Namespace == "" || r.Namespace == home {
+		return r.String()
+	}
+	return r.String() + " in namespace " + r.Namespace
+}
+
+func refOf(u *unstructured.Unstructured) Ref {
+	gvk := u.GroupVersionKind()
+	return Ref{gvk.Group, gvk.Kind, u.GetNamespace(), u.GetName()}
+}
+
+// Item is one object of a manifest.
+type Item struct {
+	Ref
+	Where  Kind
+	Source string // the template's path, or ""
+	Body   *unstructured.Unstructured
+}
+
+// keeps tells whether the object outlives its release.
+func (i *Item) keeps() bool {
+	return strings.EqualFold(strings.TrimSpace(i.Body.GetAnnotations()[policyAnnotation]), policyKeep)
+}
+
+func (i *Item) key() object.Key { return object.Key{Namespace: i.Namespace, Name: i.Name} }
+
+var sourceComment = regexp.MustCompile(`^# Source: (\S+)`)
+
+// parse reads a stored manifest. Lists are taken apart; documents without content
+// are skipped.
+func parse(manifest string) ([]*Item, error) {
+	var out []*Item
+	for _, doc := range engine.SplitManifests(manifest) {
+		source := ""
+		if m := sourceComment.FindStringSubmatch(doc); m != nil {
+			source = m[1]
+		}
+		items, err := parseDocument(doc)
+		if err != nil {
+			if source == "" {
+				return nil, fmt.Errorf("manifest: %w", err)
+			}
+			return nil, fmt.Errorf("manifest of %s: %w", source, err)
+		}
+		for _, u := range items {
+			out = append(out, &Item{Ref: refOf(u), Source: source, Body: u})
+		}
+	}
+	return out, nil
+}
+
+func parseDocument(doc string) ([]*unstructured.Unstructured, error) {
+	data, err := yaml.YAMLToJSON([]byte(doc))
+	if err != nil {
+		return nil, err
+	}
+	if s := strings.TrimSpace(string(data)); s == "null" || s == "{}" {
+		return nil, nil
+	}
+	var head struct {
+		Kind  string            `json:"kind"`
+		Items []json.RawMessage `json:"items"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return nil, err
+	}
+	bodies := []json.RawMessage{data}
+	if strings.HasSuffix(head.Kind, "List") && head.Items != nil {
+		bodies = head.Items
+	}
+	var out []*unstructured.Unstructured
+	for _, b := range bodies {
+		u := &unstructured.Unstructured{}
+		if err := u.UnmarshalJSON(b); err != nil {
+			return nil, err
+		}
+		if u.GetAPIVersion() == "" {
+			return nil, fmt.Errorf("%s %q has no apiVersion", u.GetKind(), u.GetName())
+		}
+		if u.GetName() == "" {
+			return nil, fmt.Errorf("%s has no metadata.name", u.GetKind())
+		}
+		for _, field := range []string{"labels", "annotations"} {
+			if err := cleanStrings(u, field); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, u)
+	}
+	return out, nil
+}
+
+// cleanStrings checks metadata.labels or .annotations, whose values must be strings.
+// Empty ones, which templates leave behind easily, are removed.
+func cleanStrings(u *unstructured.Unstructured, field string) error {
+	meta, _ := u.Object["metadata"].(map[string]any)
+	table, ok := meta[field].(map[string]any)
+	if !ok {
+		if meta[field] != nil {
+			return fmt.Errorf("%s %q: metadata.%s is not a table", u.GetKind(), u.GetName(), field)
+		}
+		delete(meta, field)
+		return nil
+	}
+	for k, v := range table {
+		switch v.(type) {
+		case string:
+		case nil:
+			delete(table, k)
+		default:
+			return fmt.Errorf("%s %q: metadata.%s[%q] is %v, not a string: quote it", u.GetKind(), u.GetName(), field, k, v)
+		}
+	}
+	return nil
+}
+
+// resolve finds the collection of every item and settles its namespace: the
+// release's where the manifest names none, none for cluster-wide kinds. skip
+// decides what happens to items whose kind the cluster does not have (any more);
+// without it that is an error.
+func resolve(ctx context.Context, c Cluster, namespace string, items []*Item, skip func(*Item, error)) ([]*Item, error) {
+	out := items[:0:0]
+	for _, i := range items {
+		kind, err := c.Kind(ctx, i.Body.GroupVersionKind())
+		if err != nil {
+			if isNoMatch(err) && skip != nil {
+				skip(i, err)
+				continue
+			}
+			if isNoMatch(err) {
+				err = fmt.Errorf("resource mapping not found: no matches for kind %q in version %q: ensure CRDs are installed first", i.Body.GetKind(), i.Body.GetAPIVersion())
+			}
+			return nil, &ObjectError{Object: i.Ref, Source: i.Source, Err: err}
+		}
+		i.Where = kind
+		switch {
+		case !kind.Namespaced:
+			i.Body.SetNamespace("")
+		case i.Body.GetNamespace() == "":
+			i.Body.SetNamespace(namespace)
+		}
+		i.Ref = refOf(i.Body)
+		out = append(out, i)
+	}
+	return out, nil
+}
+
+// load parses a manifest and resolves its kinds.
+func load(ctx context.Context, c Cluster, namespace, manifest string, skip func(*Item, error)) ([]*Item, error) {
+	items, err := parse(manifest)
+	if err != nil {
+		return nil, err
+	}
+	return resolve(ctx, c, namespace, items, skip)
+}
+
+// mark makes the items part of a release.
+func mark(items []*Item, name, namespace string) {
+	for _, i := range items {
+		labels := i.Body.GetLabels()
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		labels[managedByLabel] = managedBy
+		i.Body.SetLabels(labels)
+		notes := i.Body.GetAnnotations()
+		if notes == nil {
+			notes = map[string]string{}
+		}
+		notes[nameAnnotation], notes[namespaceAnnotation] = name, namespace
+		i.Body.SetAnnotations(notes)
+	}
+}
+
+// ownership says, in Helm's words, why a live object is not the release's; nil
+// if it is.
+func ownership(o object.Object, name, namespace string) error {
+	var text strings.Builder
+	want := func(what string, have map[string]string, key, value string) {
+		switch actual, ok := have[key]; {
+		case !ok:
+			fmt.Fprintf(&text, "; %s validation error: missing key %q: must be set to %q", what, key, value)
+		case actual != value:
+			fmt.Fprintf(&text, "; %s validation error: key %q must equal %q: current value is %q", what, key, value, actual)
+		}
+	}
+	want("label", o.GetLabels(), managedByLabel, managedBy)
+	want("annotation", o.GetAnnotations(), nameAnnotation, name)
+	want("annotation", o.GetAnnotations(), namespaceAnnotation, namespace)
+	if text.Len() == 0 {
+		return nil
+	}
+	return fmt.Errorf("invalid ownership metadata%s", text.String())
+}
+
+// asUnstructured returns the object as the map that it is over HTTPS.
+func asUnstructured(o object.Object) (*unstructured.Unstructured, error) {
+	u, ok := o.(*unstructured.Unstructured)
+	if !ok {
+		return nil, fmt.Errorf("%s is a %T", object.KeyOf(o), o)
+	}
+	return u, nil
+}

@@ -1,0 +1,174 @@
+package release
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/cluster/object"
+	"github.com/seed38700745/pkg/engine"
+)
+
+// Chart is what is installed and how it is rendered.
+type Chart struct {
+	Chart  *chart.Chart
+	Source string // where it came from, for later upgrades; may be ""
+	Values map[string]any
+
+	SubchartNotes bool
+	EnableDNS     bool
+	SkipSchema    bool
+	SkipCRDs      bool
+	// PostRender changes the manifests (not the hooks); may be nil.
+	PostRender func(ctx context.Context, manifests []byte) ([]byte, error)
+}
+
+// rendered is a chart made into manifests.
+type rendered struct {
+	chart    *chart.Chart
+	manifest string
+	hooks    []*Hook
+	notes    string
+}
+
+// render runs the templates against the cluster: with its versions, and with
+// lookups unless offline.
+func (r *Releases) render(ctx context.Context, c Chart, rel engine.Release, offline bool) (*rendered, error) {
+	caps, err := r.capabilities(ctx)
+	if err != nil {
+		return nil, err
+	}
+	in := engine.Input{
+		Chart: c.Chart, Values: c.Values, Release: rel, Capabilities: caps,
+		EnableDNS: c.EnableDNS, SubchartNotes: c.SubchartNotes, SkipSchemaValidation: c.SkipSchema,
+		Warn: func(format string, args ...any) { r.Warn(fmt.Sprintf(format, args...)) },
+	}
+	if !offline {
+		in.Lookup = r.lookup(ctx)
+	}
+	out, err := engine.Render(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	text := []byte(out.Manifest())
+	if c.PostRender != nil {
+		if text, err = c.PostRender(ctx, text); err != nil {
+			return nil, err
+		}
+	}
+	return &rendered{chart: recordSource(out.Chart, c.Source), manifest: string(text), hooks: newHooks(out.Hooks), notes: out.Notes}, nil
+}
+
+// capabilities asks the cluster what it is.
+func (r *Releases) capabilities(ctx context.Context) (*engine.Capabilities, error) {
+	caps := engine.DefaultCapabilities()
+	text, err := r.Cluster.KubeVersion(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if caps.KubeVersion, err = engine.ParseKubeVersion(text); err != nil {
+		return nil, err
+	}
+	caps.KubeVersion.Version = text
+	if caps.APIVersions, err = r.Cluster.APIVersions(ctx); err != nil {
+		return nil, err
+	}
+	return caps, nil
+}
+
+// lookup answers the template function of that name from the cluster. Nothing
+// found is an empty table.
+func (r *Releases) lookup(ctx context.Context) engine.Lookup {
+	return func(apiVersion, kind, namespace, name string) (map[string]any, error) {
+		gv, err := schema.ParseGroupVersion(apiVersion)
+		if err != nil {
+			return nil, err
+		}
+		where, err := r.Cluster.Kind(ctx, gv.WithKind(kind))
+		if err != nil {
+			return nil, err
+		}
+		if !where.Namespaced {
+			namespace = ""
+		}
+		verbs := r.Cluster.At(gv.Version)
+		if name == "" {
+			return lookupAll(ctx, verbs, where.Resource, apiVersion, kind, namespace)
+		}
+		o, err := verbs.Get(ctx, where.Resource, object.Key{Namespace: namespace, Name: name})
+		if apierrors.IsNotFound(err) {
+			return map[string]any{}, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		u, err := asUnstructured(o)
+		if err != nil {
+			return nil, err
+		}
+		return u.DeepCopy().Object, nil
+	}
+}
+
+func lookupAll(ctx context.Context, verbs object.Verbs, where object.Resource, apiVersion, kind, namespace string) (map[string]any, error) {
+	l, err := verbs.List(ctx, where, object.ListOptions{Namespace: namespace})
+	if err != nil {
+		return nil, err
+	}
+	items := make([]any, 0, len(l.Items))
+	for _, o := range l.Items {
+		u, err := asUnstructured(o)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, u.DeepCopy().Object)
+	}
+	return map[string]any{
+		"apiVersion": apiVersion, "kind": kind + "List", "items": items,
+		"metadata": map[string]any{"resourceVersion": l.ResourceVersion},
+	}, nil
+}
+
+// installCRDs creates the definitions of the chart's crds/ folders that do not
+// exist yet, and waits until they can be used (Helm's rule: never changed, never
+// removed).
+func (r *Releases) installCRDs(ctx context.Context, c *chart.Chart, o Options) error {
+	var text strings.Builder
+	for _, crd := range c.CRDObjects() {
+		text.WriteString("---\n# Source: " + crd.Filename + "\n" + string(crd.File.Data) + "\n")
+	}
+	items, err := load(ctx, r.Cluster, r.Namespace, text.String(), nil)
+	if err != nil {
+		return fmt.Errorf("crds: %w", err)
+	}
+	there, err := live(ctx, r.Cluster, items)
+	if err != nil {
+		return err
+	}
+	var created []*Item
+	for _, i := range items {
+		if there[i.Ref] != nil {
+			r.say("keeping %s, which exists", i.Ref)
+			continue
+		}
+		_, err := r.Cluster.Create(ctx, i.Where.Resource, i.Body, object.WriteOptions{FieldManager: fieldManager})
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			return &ObjectError{Object: i.Ref, Source: i.Source, Err: err}
+		}
+		r.say("created %s", i.Ref)
+		created = append(created, i)
+	}
+	if len(created) == 0 {
+		return nil
+	}
+	w := r.waiter(goalReady)
+	if err := w.wait(ctx, created, o.Timeout); err != nil {
+		return err
+	}
+	r.Cluster.Refresh()
+	return nil
+}

@@ -1,0 +1,76 @@
+package release
+
+import (
+	"context"
+	"fmt"
+)
+
+// RollbackOptions qualify Rollback.
+type RollbackOptions struct {
+	Options
+	// Revision to go back to; 0 is the last that worked before the current one.
+	Revision int
+}
+
+// Rollback makes a new revision with the content of an earlier one. Errors:
+// *NotFoundError, *BusyError, *ConflictError, and those of waiting.
+func (r *Releases) Rollback(ctx context.Context, name string, o RollbackOptions) (*Result, error) {
+	if o.DryRun != DryRunNone {
+		return r.rollback(ctx, name, o)
+	}
+	ctx, unlock, err := r.lock(ctx, name, o.Options)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return r.rollback(ctx, name, o)
+}
+
+// rollback is Rollback with the Lease held.
+func (r *Releases) rollback(ctx context.Context, name string, o RollbackOptions) (*Result, error) {
+	history, err := r.store.history(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	current := history[len(history)-1]
+	target, err := r.rollbackTarget(name, history, o.Revision)
+	if err != nil {
+		return nil, err
+	}
+	next := &Release{
+		Name: name, Namespace: r.Namespace, Revision: current.Revision + 1,
+		Chart: target.Chart, Config: target.Config, Manifest: target.Manifest, Hooks: copyHooks(target.Hooks),
+		Labels: mergeLabels(target.Labels, nil),
+		Info: &Info{
+			FirstDeployed: current.Info.FirstDeployed, LastDeployed: Time{r.Now()}, Notes: target.Info.Notes,
+			Status: StatusPendingRollback, Description: fmt.Sprintf("Rollback to %d", target.Revision),
+		},
+	}
+	p, err := r.planFor(ctx, name, next.Manifest, history, o.Options)
+	if err != nil {
+		return nil, err
+	}
+	result := &Result{Release: next, Plan: p}
+	if o.DryRun != DryRunNone {
+		return result, nil
+	}
+	return result, r.perform(ctx, &change{
+		verb: "rollback", previous: nil, next: next, history: history, plan: p, options: o.Options, done: next.Info.Description,
+	})
+}
+
+func (r *Releases) rollbackTarget(name string, history []*Release, revision int) (*Release, error) {
+	current := history[len(history)-1]
+	if revision == 0 {
+		if t := workedBefore(history[:len(history)-1]); t != nil {
+			return t, nil
+		}
+		return nil, fmt.Errorf("release %s has no revision before %d that worked", name, current.Revision)
+	}
+	for _, h := range history {
+		if h.Revision == revision {
+			return h, nil
+		}
+	}
+	return nil, &NotFoundError{Name: name, Namespace: r.Namespace, Revision: revision}
+}

@@ -1,0 +1,310 @@
+package release
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	kfields "k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/seed38700745/pkg/cluster/object"
+)
+
+const (
+	// settle is how long a message must stand before it is printed, so that what
+	// passes quickly does not scroll by.
+	settle = 400 * time.Millisecond
+	// crashLines is how much of a crashed container's log is shown.
+	crashLines = 10
+	// logTimeout bounds reading it.
+	logTimeout = 3 * time.Second
+)
+
+// waiter waits until objects are as they should be, and says what it waits for.
+type waiter struct {
+	cluster   Cluster
+	namespace string // the release's
+	goal      goal
+	say       func(format string, args ...any)
+	now       func() time.Time
+}
+
+// scene is what a waiter sees, one object of each name.
+type scene struct {
+	objects  map[Ref]*unstructured.Unstructured
+	pods     map[object.Key]*unstructured.Unstructured
+	warnings map[types.UID]string // last Warning event about an object, by its UID
+	synced   map[Ref]bool         // looked up, though perhaps not there
+}
+
+// wait returns nil when all items are ready. Errors: *FailedError as soon as one
+// can not become ready, *TimeoutError after timeout (0: none), ctx's.
+func (w *waiter) wait(ctx context.Context, items []*Item, timeout time.Duration) error {
+	var watched []*Item
+	for _, i := range items {
+		if w.matters(i) {
+			watched = append(watched, i)
+		}
+	}
+	if len(watched) == 0 {
+		return nil
+	}
+	start := w.now()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var deadline <-chan time.Time
+	if timeout > 0 {
+		timer := time.NewTimer(timeout)
+		defer timer.Stop()
+		deadline = timer.C
+	}
+	updates := make(chan func(*scene))
+	g, gctx := errgroup.WithContext(ctx)
+	w.follow(gctx, g, watched, updates)
+	err := w.loop(ctx, watched, updates, deadline, start)
+	cancel()
+	return errors.Join(err, g.Wait())
+}
+
+// matters tells whether a kind has anything to wait for.
+func (w *waiter) matters(i *Item) bool {
+	bare := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": i.Body.GetAPIVersion(), "kind": i.Body.GetKind(),
+		"spec": i.Body.Object["spec"], "metadata": map[string]any{"generation": int64(1)},
+	}}
+	phase, _ := assess(bare, w.goal)
+	return phase != Ready || i.Kind == "Job" || !builtInGroup(i.Group)
+}
+
+func (w *waiter) loop(ctx context.Context, items []*Item, updates <-chan func(*scene), deadline <-chan time.Time, start time.Time) error {
+	s := &scene{
+		objects: map[Ref]*unstructured.Unstructured{}, pods: map[object.Key]*unstructured.Unstructured{},
+		warnings: map[types.UID]string{}, synced: map[Ref]bool{},
+	}
+	printed, told := map[Ref]string{}, map[string]bool{}
+	var quiet <-chan time.Time
+	for {
+		var states []State
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-deadline:
+			w.tellCrashes(ctx, s, items, told)
+			return &TimeoutError{After: w.now().Sub(start).Round(time.Second), Pending: pending(s.states(items, w.goal))}
+		case change := <-updates:
+			change(s)
+			states = s.states(items, w.goal)
+		case <-quiet:
+			quiet = nil
+			w.tell(pending(s.states(items, w.goal)), printed)
+			w.tellCrashes(ctx, s, items, told)
+			continue
+		}
+		left := pending(states)
+		for _, st := range left {
+			if st.Phase == Failed {
+				w.tellCrashes(ctx, s, items, told)
+				return &FailedError{State: st}
+			}
+		}
+		if len(left) == 0 {
+			return nil
+		}
+		if quiet == nil {
+			quiet = time.After(settle)
+		}
+	}
+}
+
+func pending(states []State) []State {
+	var out []State
+	for _, s := range states {
+		if s.Phase != Ready {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// tell prints the states that changed since they were printed.
+func (w *waiter) tell(states []State, printed map[Ref]string) {
+	for _, s := range states {
+		if text := s.String(); printed[s.Object] != text {
+			printed[s.Object] = text
+			w.say("waiting for %s", text)
+		}
+	}
+}
+
+// states assesses every item, with the reasons that its pods give.
+func (s *scene) states(items []*Item, g goal) []State {
+	out := make([]State, len(items))
+	for n, i := range items {
+		st := State{Object: i.Ref}
+		o := s.objects[i.Ref]
+		switch {
+		case o == nil && s.synced[i.Ref]:
+			st.Message = "is not there"
+		case o == nil:
+			st.Message = "no answer from the cluster yet"
+		default:
+			st.Phase, st.Message = assess(o, g)
+		}
+		if o != nil && st.Phase != Ready {
+			if why := s.why(o); why != "" {
+				st.Message += ": " + why
+			}
+		}
+		out[n] = st
+	}
+	return out
+}
+
+// why looks for the reason in an object's pods and events.
+func (s *scene) why(o *unstructured.Unstructured) string {
+	if o.GetKind() == "Pod" {
+		_, why, _ := strings.Cut(explainPod(o, s.warnings[o.GetUID()]), ": ")
+		return why
+	}
+	for _, p := range s.podsOf(o) {
+		if text := explainPod(p, s.warnings[p.GetUID()]); text != "" {
+			return text
+		}
+	}
+	return s.warnings[o.GetUID()]
+}
+
+func (s *scene) podsOf(o *unstructured.Unstructured) (out []*unstructured.Unstructured) {
+	if o.GetKind() == "Pod" {
+		return []*unstructured.Unstructured{o}
+	}
+	which := podSelector(o)
+	if which == nil {
+		return nil
+	}
+	for _, p := range s.pods {
+		if p.GetNamespace() == o.GetNamespace() && which.Matches(labels.Set(p.GetLabels())) {
+			out = append(out, p)
+		}
+	}
+	newestFirst(out)
+	return out
+}
+
+// tellCrashes prints the end of the log of each container that crashed and was
+// not reported yet; of one that crashes again and again only the first.
+func (w *waiter) tellCrashes(ctx context.Context, s *scene, items []*Item, told map[string]bool) {
+	for _, i := range items {
+		o := s.objects[i.Ref]
+		if o == nil {
+			continue
+		}
+		for _, p := range s.podsOf(o) {
+			for _, c := range crashed(p) {
+				id := string(p.GetUID()) + "/" + c.container
+				if told[id] {
+					continue
+				}
+				told[id] = true
+				w.say("pod %s: container %s: %s", p.GetName(), c.container, c.how)
+				for _, line := range w.lastLines(ctx, p, c) {
+					w.say("  | %s", line)
+				}
+			}
+		}
+	}
+}
+
+func (w *waiter) lastLines(ctx context.Context, pod *unstructured.Unstructured, c crash) []string {
+	ctx, cancel := context.WithTimeout(ctx, logTimeout)
+	defer cancel()
+	log, err := w.cluster.Logs(ctx, object.KeyOf(pod), LogOptions{Container: c.container, Previous: c.previous, Tail: crashLines})
+	if err != nil {
+		return []string{fmt.Sprintf("(no log: %v)", err)}
+	}
+	defer log.Close()
+	var out []string
+	for lines := bufio.NewScanner(log); lines.Scan(); {
+		out = append(out, lines.Text())
+	}
+	return out
+}
+
+// follow starts watching the items, and where they have pods, pods and events.
+func (w *waiter) follow(ctx context.Context, g *errgroup.Group, items []*Item, updates chan<- func(*scene)) {
+	send := func(change func(*scene)) {
+		select {
+		case updates <- change:
+		case <-ctx.Done():
+		}
+	}
+	inside := map[string]bool{}
+	for _, i := range items {
+		one := object.WatchOptions{Namespace: i.Namespace, Fields: kfields.OneTermEqualSelector("metadata.name", i.Name)}
+		verbs := w.cluster.At(i.Body.GroupVersionKind().Version)
+		g.Go(func() error {
+			return object.Follow(ctx, verbs, i.Where.Resource, one, object.Handler{
+				Changed: func(o object.Object, deleted bool) { send(func(s *scene) { s.setObject(i.Ref, o, deleted) }) },
+				Synced:  func() { send(func(s *scene) { s.synced[i.Ref] = true }) },
+			})
+		})
+		if podSelector(i.Body) != nil || i.Kind == "Pod" {
+			inside[i.Namespace] = true
+		}
+	}
+	for namespace := range inside {
+		all := object.WatchOptions{Namespace: namespace}
+		g.Go(func() error {
+			return object.Follow(ctx, w.cluster, pods(), all, object.Handler{
+				Changed: func(o object.Object, deleted bool) { send(func(s *scene) { s.setPod(o, deleted) }) },
+			})
+		})
+		g.Go(func() error {
+			return object.Follow(ctx, w.cluster, events(), all, object.Handler{
+				Changed: func(o object.Object, deleted bool) { send(func(s *scene) { s.setEvent(o, deleted) }) },
+			})
+		})
+	}
+}
+
+func (s *scene) setObject(r Ref, o object.Object, deleted bool) {
+	u, ok := o.(*unstructured.Unstructured)
+	if !ok || deleted {
+		delete(s.objects, r)
+		return
+	}
+	s.objects[r] = u
+}
+
+func (s *scene) setPod(o object.Object, deleted bool) {
+	u, ok := o.(*unstructured.Unstructured)
+	if !ok || deleted {
+		delete(s.pods, object.KeyOf(o))
+		return
+	}
+	s.pods[object.KeyOf(o)] = u
+}
+
+func (s *scene) setEvent(o object.Object, deleted bool) {
+	u, ok := o.(*unstructured.Unstructured)
+	if !ok || deleted {
+		return
+	}
+	e := fieldsOf(u)
+	if e.text("type") == "Warning" {
+		uid := types.UID(e.text("involvedObject", "uid"))
+		s.warnings[uid] = strings.TrimSuffix(e.text("reason")+": "+firstLine(e.text("message")), ": ")
+	}
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
+	return s
+}
