@@ -85,6 +85,17 @@ func removeCgroup(path string) error {
 	return cgroups.RemovePaths(paths)
 }
 
+// removeEmptyCgroup removes a cgroup that holds nothing.
+func removeEmptyCgroup(path string) {
+	paths, err := cgroupPaths(path)
+	if err != nil {
+		return
+	}
+	for _, dir := range paths {
+		_ = unix.Rmdir(dir) // fails when it is not empty
+	}
+}
+
 // killPoll is how often killCgroup looks whether processes have gone.
 const killPoll = 5 * time.Millisecond
 

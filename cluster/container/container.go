@@ -65,10 +65,14 @@ type Runtime struct {
 }
 
 // New adopts what an earlier runtime with the same folders left, running or
-// not. It starts a goroutine for each live shim; Close ends them.
+// not. Without the rights that isolation needs it fails and says which. It starts a goroutine for each live shim; Close ends them.
 func New(c Config) (*Runtime, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.CgroupParent = strings.Trim(filepath.Clean("/"+c.CgroupParent), "/")
+	if c.CgroupParent == "" { // its removal would be the machine's
+		return nil, errors.New("container runtime: no parent cgroup is configured")
 	}
 	for _, program := range []string{c.ShimPath, c.HelperPath} {
 		if st, err := os.Stat(program); err != nil {
@@ -92,6 +96,9 @@ func New(c Config) (*Runtime, error) {
 	}
 	c.Root = root
 	own, err := readLimits()
+	if err == nil {
+		err = check(own)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("container runtime: %w", err)
 	}
@@ -149,7 +156,8 @@ func (r *Runtime) Close() error {
 	return nil
 }
 
-// Purge removes all sandboxes and the parent cgroup.
+// Purge removes all sandboxes, the parent cgroup, and what is above it if that
+// is empty then.
 func (r *Runtime) Purge(ctx context.Context) error {
 	var errs []error
 	r.mu.Lock()
@@ -159,6 +167,9 @@ func (r *Runtime) Purge(ctx context.Context) error {
 		errs = append(errs, r.RemoveSandbox(ctx, uid))
 	}
 	errs = append(errs, removeCgroup(r.config.CgroupParent))
+	for above := filepath.Dir(r.config.CgroupParent); above != "." && above != "/"; above = filepath.Dir(above) {
+		removeEmptyCgroup(above)
+	}
 	return errors.Join(errs...)
 }
 

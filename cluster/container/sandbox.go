@@ -217,18 +217,10 @@ func (r *Runtime) RunSandbox(ctx context.Context, c cri.SandboxConfig) error {
 	if c.PodUID == "" || strings.ContainsAny(c.PodUID, "/:,\\\n\x00") || c.PodUID[0] == '.' {
 		return fmt.Errorf("run sandbox: bad pod UID %q", c.PodUID)
 	}
-	r.mu.Lock()
-	if r.closed {
-		r.mu.Unlock()
-		return errors.New("run sandbox: the runtime is closed")
+	s, err := r.lock(c)
+	if err != nil {
+		return fmt.Errorf("run sandbox: %w", err)
 	}
-	s := r.sandboxes[c.PodUID]
-	if s == nil {
-		s = r.newSandbox(c)
-		r.sandboxes[c.PodUID] = s
-	}
-	r.mu.Unlock()
-	s.op.Lock()
 	defer s.op.Unlock()
 	if s.live() != nil {
 		return nil
@@ -237,6 +229,28 @@ func (r *Runtime) RunSandbox(ctx context.Context, c cri.SandboxConfig) error {
 		return fmt.Errorf("run sandbox of pod %s/%s: %w", c.Namespace, c.Name, err)
 	}
 	return nil
+}
+
+// lock finds or adds a pod's sandbox and locks it for a change.
+func (r *Runtime) lock(c cri.SandboxConfig) (*sandbox, error) {
+	for {
+		r.mu.Lock()
+		if r.closed {
+			r.mu.Unlock()
+			return nil, errors.New("the runtime is closed")
+		}
+		s := r.sandboxes[c.PodUID]
+		if s == nil {
+			s = r.newSandbox(c)
+			r.sandboxes[c.PodUID] = s
+		}
+		r.mu.Unlock()
+		s.op.Lock()
+		if r.find(c.PodUID) == s {
+			return s, nil
+		}
+		s.op.Unlock() // it was removed while we waited
+	}
 }
 
 func (s *sandbox) start(ctx context.Context, c cri.SandboxConfig) error {

@@ -26,6 +26,9 @@ func (r *Runtime) StartContainer(ctx context.Context, podUID string, c cri.Conta
 	}
 	s.op.Lock()
 	defer s.op.Unlock()
+	if r.find(podUID) != s { // it was removed while we waited
+		return cri.Container{}, fmt.Errorf("start container %s: sandbox of pod %s: %w", c.Name, podUID, ErrNotFound)
+	}
 	if rec := s.attempt(c.Name, c.Attempt); rec != nil {
 		return rec.describe(podUID), nil
 	}

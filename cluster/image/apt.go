@@ -194,6 +194,10 @@ func (s *Store) openApt(ctx context.Context, suite string, refresh bool) (*apt, 
 		}
 	}
 	if _, err := a.run(ctx, "apt-get", "update", "--error-on=any"); err != nil {
+		if _, serr := os.Stat(stamp); serr == nil && ctx.Err() == nil { // off the network, what is known serves
+			s.log.Warn("package lists cannot be renewed; older ones are used", "suite", suite, "error", err)
+			return a, nil
+		}
 		return nil, fmt.Errorf("package lists of %s: %w", suite, err)
 	}
 	return a, os.WriteFile(stamp, nil, 0o644)

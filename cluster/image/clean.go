@@ -23,8 +23,12 @@ import (
 // made it, or that nobody needs in a container. A trailing slash means the
 // contents, and that the folder stays.
 var dropped = []string{"dev/", "proc/", "sys/", "run/", "tmp/", "etc/apt/", "etc/resolv.conf", "etc/hostname", "etc/hosts",
-	"etc/machine-id", "etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-", "var/cache/", "var/log/", "var/lib/apt/",
-	"var/lib/dpkg/status-old", "var/lib/dpkg/available", "var/backups/", "usr/share/man/", "usr/share/info/"}
+	"etc/machine-id", "etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-", "var/cache/apt/", "var/cache/debconf/",
+	"var/lib/apt/", "var/lib/dpkg/status-old", "var/lib/dpkg/available", "var/backups/", "usr/share/man/", "usr/share/info/"}
+
+// emptied are folders whose files are dropped while their folders stay:
+// services need these.
+var emptied = []string{"var/log/", "var/cache/"}
 
 // The files that make users known, for images of programs alone.
 var minimalFiles = map[string]string{
@@ -74,7 +78,7 @@ func cleanLayer(in io.Reader, w io.Writer, dir string, released time.Time) error
 
 func (c *cleaner) entry(h *tar.Header, content io.Reader) error {
 	name := strings.Trim(path.Clean("/"+h.Name), "/")
-	if name == "" || c.drops(name) {
+	if name == "" || c.drops(name, h.Typeflag == tar.TypeDir) {
 		return nil
 	}
 	h.Name = name
@@ -119,7 +123,12 @@ func (c *cleaner) entry(h *tar.Header, content io.Reader) error {
 }
 
 // drops tells whether an entry is left out.
-func (c *cleaner) drops(name string) bool {
+func (c *cleaner) drops(name string, isDir bool) bool {
+	for _, d := range emptied {
+		if !isDir && strings.HasPrefix(name, d) {
+			return true
+		}
+	}
 	for _, d := range dropped {
 		if name == d || (strings.HasSuffix(d, "/") && strings.HasPrefix(name, d)) {
 			return true

@@ -103,7 +103,7 @@ func (s *Store) cached(ctx context.Context, a *apt, packages []candidate, report
 	defer unlock()
 	place := filepath.Join(dir, key)
 	if _, err := os.Stat(place); err == nil {
-		return firstImage(place)
+		return s.fromCache(place)
 	}
 	tmp, err := os.MkdirTemp(dir, ".tmp-")
 	if err != nil {
@@ -130,10 +130,30 @@ func (s *Store) cached(ctx context.Context, a *apt, packages []candidate, report
 		return nil, err
 	}
 	s.log.Info("built an image of Debian packages", "packages", list(packages, "=", " "), "took", time.Since(begin))
-	return firstImage(place)
+	return s.fromCache(place)
 }
 
-// firstImage opens the one image of a layout.
+// fromCache opens the one image of a layout and, on the same file system, shares
+// its blobs with the store instead of copying them.
+func (s *Store) fromCache(dir string) (v1.Image, error) {
+	img, err := firstImage(dir)
+	if err != nil {
+		return nil, err
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range layers {
+		h, err := l.Digest()
+		if err != nil {
+			return nil, err
+		}
+		_ = os.Link(filepath.Join(dir, "blobs", h.Algorithm, h.Hex), s.blob(h)) // else it is copied
+	}
+	return img, nil
+}
+
 func firstImage(dir string) (v1.Image, error) {
 	index, err := layout.ImageIndexFromPath(dir)
 	if err != nil {

@@ -1,7 +1,7 @@
 // Shim is the parent of one pod's containers: it starts them with the container
 // helper, writes their output as CRI log lines, keeps their exit codes, and so
 // lets them outlive the node agent. It is small on purpose (about 3 MB
-// resident, under 1 MB private): no encoders, no net package, no fmt.
+// resident, under 1 MB private): no encoders, no net package.
 //
 //	shim run HOSTNAME SHAREPID  serves in the working directory: takes the
 //	                            lock, listens on the socket, writes "ok" to
