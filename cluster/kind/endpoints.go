@@ -15,6 +15,7 @@ func endpoints() *Kind {
 	k.Default = on(defaults.Endpoints)
 	k.Columns, k.Row = table.EndpointsColumns(), row(table.EndpointsRow)
 	k.Validate = check(validate.Endpoints)
+	k.Warnings = warn(validate.EndpointsWarnings)
 	return k
 }
 

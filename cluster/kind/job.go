@@ -1,6 +1,7 @@
 package kind
 
 import (
+	"maps"
 	"strconv"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -64,6 +65,10 @@ func prepareJob(j *batchv1.Job) {
 		if _, ok := labels[name]; !ok {
 			labels[name] = value
 		}
+	}
+	// The job itself has its pods' labels unless it was given others.
+	if len(j.Labels) == 0 {
+		j.Labels = maps.Clone(labels)
 	}
 	if j.Spec.Selector == nil {
 		j.Spec.Selector = &metav1.LabelSelector{}

@@ -55,7 +55,8 @@ type Kind struct {
 	Default func(o object.Object)
 	// PrepareCreate and PrepareUpdate set or reset what users may not
 	// (status at creation, fields that keep their old value). They run after
-	// defaulting and before validation.
+	// defaulting and before validation. At creation the UID is already set; on
+	// update the status is already that of old.
 	PrepareCreate func(o object.Object)
 	PrepareUpdate func(o, old object.Object)
 	// ValidateName checks metadata.name; nil means a DNS-1123 subdomain. It

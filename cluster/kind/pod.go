@@ -15,7 +15,13 @@ func pod() *Kind {
 	k.Categories = []string{"all"}
 	k.Acted = true
 	k.Generation = true
-	status(k, func(to, from *corev1.Pod) { to.Status = from.Status })
+	status(k, func(to, from *corev1.Pod) {
+		class := to.Status.QOSClass
+		to.Status = from.Status
+		if to.Status.QOSClass == "" {
+			to.Status.QOSClass = class // it never changes
+		}
+	})
 	k.More = []Subresource{
 		{"attach", corev1.SchemeGroupVersion.WithKind("PodAttachOptions"), streamVerbs()},
 		{"binding", corev1.SchemeGroupVersion.WithKind("Binding"), []string{"create"}},

@@ -34,8 +34,8 @@ func PodRow(p *corev1.Pod, now time.Time) []any {
 	if s.Restarts != 0 && !s.LastRestart.IsZero() {
 		restarts = fmt.Sprintf("%d (%s ago)", s.Restarts, age(s.LastRestart, now))
 	}
-	ip := ""
-	if len(p.Status.PodIPs) > 0 {
+	ip := p.Status.PodIP
+	if ip == "" && len(p.Status.PodIPs) > 0 {
 		ip = p.Status.PodIPs[0].IP
 	}
 	return []any{

@@ -219,7 +219,21 @@ func resourceName(p *field.Path, name string) errors {
 		name == string(corev1.ResourceEphemeralStorage):
 		return nil
 	}
-	return errors{field.Invalid(p, name, "must be a standard resource for containers")}
+	errs := errors{field.Invalid(p, name, "must be a standard resource for containers")}
+	if !standard(name) {
+		errs = append(errs, field.Invalid(p, name, "must be a standard resource type or fully qualified"))
+	}
+	return errs
+}
+
+// standard tells whether a name without a domain is one that quotas know.
+func standard(name string) bool {
+	name = strings.TrimPrefix(strings.TrimPrefix(name, "requests."), "limits.")
+	switch corev1.ResourceName(name) {
+	case corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage, corev1.ResourceStorage:
+		return true
+	}
+	return integral(name)
 }
 
 // overcommits tells whether limits of a resource may exceed its requests.

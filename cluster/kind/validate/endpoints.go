@@ -36,6 +36,11 @@ func Endpoints(e *corev1.Endpoints) field.ErrorList {
 	return errs
 }
 
+// EndpointsWarnings tells that endpoint slices are the kind to use.
+func EndpointsWarnings(*corev1.Endpoints) []string {
+	return []string{"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
+}
+
 func endpointIP(p *field.Path, ip string) errors {
 	if errs := ipAddress(p, ip); len(errs) > 0 {
 		return errs

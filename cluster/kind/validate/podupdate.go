@@ -98,13 +98,10 @@ func addedTolerations(p *field.Path, list, old []corev1.Toleration) errors {
 }
 
 // PodStatusUpdate checks a change of a pod's status.
-func PodStatusUpdate(p, old *corev1.Pod) field.ErrorList {
+func PodStatusUpdate(p, _ *corev1.Pod) field.ErrorList {
 	var errs errors
 	if n := p.Status.NominatedNodeName; n != "" {
 		errs = append(errs, dnsSubdomain(field.NewPath("status", "nominatedNodeName"), n)...)
-	}
-	if p.Status.QOSClass != old.Status.QOSClass && old.Status.QOSClass != "" {
-		errs = append(errs, field.Invalid(field.NewPath("status", "qosClass"), p.Status.QOSClass, immutable))
 	}
 	for i, ip := range p.Status.PodIPs {
 		errs = append(errs, ipAddress(field.NewPath("status", "podIPs").Index(i), ip.IP)...)
