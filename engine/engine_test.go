@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -255,13 +256,23 @@ func TestKindOrders(t *testing.T) {
 	}
 }
 
+// FuzzSplitManifests compares with the regular expression that helm splits by.
 func FuzzSplitManifests(f *testing.F) {
-	f.Add("a: 1\n---\nb: 2\n--- # x\n")
+	separator := regexp.MustCompile(`(?:^|\s*\n)---\s*`)
+	for _, seed := range []string{
+		"a: 1\n---\nb: 2\n--- # x\n", "---\n---\na", "---\n\n---\n---", "a\n----\nb", "a ---\n \n---", "\v\n---\v---", "-", "a\n \t\r\f\n---b---\n---",
+	} {
+		f.Add(seed)
+	}
 	f.Fuzz(func(t *testing.T, s string) {
-		for _, doc := range engine.SplitManifests(s) {
-			if doc != strings.TrimSpace(doc) {
-				t.Errorf("not trimmed: %q", doc)
+		var want []string
+		for _, doc := range separator.Split(strings.TrimSpace(s), -1) {
+			if doc != "" {
+				want = append(want, strings.TrimSpace(doc))
 			}
+		}
+		if diff := cmp.Diff(want, engine.SplitManifests(s)); diff != "" {
+			t.Errorf("%q (-helm +ours):\n%s", s, diff)
 		}
 	})
 }

@@ -95,9 +95,6 @@ func readHead(doc string) (head, error) {
 	return h, err
 }
 
-// separator is Helm's: the dashes may follow blank lines and start a comment.
-var separator = regexp.MustCompile(`(?:^|\s*\n)---\s*`)
-
 // SplitManifests cuts a stream of YAML documents into trimmed documents. It goes by
 // the separator alone, as Helm does, so that a block of text with a line of dashes
 // is cut too.
@@ -111,13 +108,38 @@ func SplitManifests(stream string) []string {
 	return docs
 }
 
-// split is separator.Split without the cost of the regular expression where there
-// are no dashes at all.
+// split cuts s where Helm's expression (?:^|\s*\n)---\s* matches: at three dashes
+// that begin a line, with the white space around them. White space behind one
+// separator is not there for the next: of two in a row the second is text.
 func split(s string) []string {
-	if !strings.Contains(s, "---") {
-		return []string{s}
+	var docs []string
+	begin, from := 0, 0 // of the current document; of the search
+	for {
+		i := strings.Index(s[from:], "---")
+		if i < 0 {
+			return append(docs, s[begin:])
+		}
+		i += from
+		if i > 0 && (i == begin || s[i-1] != '\n') {
+			from = i + 1
+			continue
+		}
+		end := i
+		for end > begin && isSpace(s[end-1]) {
+			end--
+		}
+		docs = append(docs, s[begin:end])
+		begin = i + 3
+		for begin < len(s) && isSpace(s[begin]) {
+			begin++
+		}
+		from = begin
 	}
-	return separator.Split(s, -1)
+}
+
+// isSpace is \s of regular expressions.
+func isSpace(c byte) bool {
+	return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f'
 }
 
 // sortFiles turns rendered files into hooks and manifests in Helm's order: by path,
