@@ -19,6 +19,9 @@ import (
 	"github.com/seed38700745/pkg/cluster/object/builtin"
 )
 
+// aggregator is the field manager of aggregated rules, as in Kubernetes.
+const aggregator = "clusterrole-aggregation-controller"
+
 // aggregation fills in the rules of ClusterRoles that are made of others:
 // those that an aggregationRule's selectors choose.
 type aggregation struct{ *Set }
@@ -60,7 +63,7 @@ func (c *aggregation) reconcile(ctx context.Context, k object.Key) (time.Duratio
 	}
 	changed := role.DeepCopy()
 	changed.Rules = rules
-	_, err = builtin.ClusterRoles.Update(ctx, c.verbs, changed, write())
+	_, err = builtin.ClusterRoles.Update(ctx, c.verbs, changed, object.WriteOptions{FieldManager: aggregator})
 	return 0, ignoreNotFound(err)
 }
 

@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/seed38700745/pkg/cluster/object"
 	"github.com/seed38700745/pkg/cluster/object/builtin"
@@ -25,16 +24,17 @@ func pvc(name string, change func(*corev1.PersistentVolumeClaim)) *corev1.Persis
 	return c
 }
 
+func noClass(c *corev1.PersistentVolumeClaim) { c.Spec.StorageClassName = new("") }
+
 func pv(name, size string, policy corev1.PersistentVolumeReclaimPolicy) *corev1.PersistentVolume {
 	return &corev1.PersistentVolume{ObjectMeta: metaName(name), Spec: corev1.PersistentVolumeSpec{
 		Capacity: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(size)}, VolumeMode: new(corev1.PersistentVolumeFilesystem),
-		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, PersistentVolumeReclaimPolicy: policy}}
+		PersistentVolumeSource: corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/srv/" + name}},
+		AccessModes:            []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, PersistentVolumeReclaimPolicy: policy}}
 }
 
 func TestLocalProvisioningWaitsForNode(t *testing.T) {
 	withRig(t, Config{VolumesDir: "/data/volumes"}, func(r *rig) {
-		create(r, builtin.Namespaces, &corev1.Namespace{ObjectMeta: metaName("kube-system")})
-		create(r, builtin.Nodes, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1", Labels: map[string]string{corev1.LabelHostname: "host-1"}}})
 		r.settle(2 * time.Second)
 		class := get(r, builtin.StorageClasses, LocalClass)
 		if class.Provisioner != LocalProvisioner || class.Annotations[defaultClassAnnotation] != "true" {
@@ -77,7 +77,7 @@ func TestLocalProvisioningWaitsForNode(t *testing.T) {
 
 func TestClaimBindsSmallestFittingVolume(t *testing.T) {
 	withRig(t, Config{}, func(r *rig) {
-		create(r, builtin.PersistentVolumeClaims, pvc("early", nil))
+		create(r, builtin.PersistentVolumeClaims, pvc("early", noClass))
 		r.settle(time.Second)
 		wantEvent(r, "early", "FailedBinding: no persistent volumes available for this claim and no storage class is set")
 		create(r, builtin.PersistentVolumes, pv("small", "512Mi", corev1.PersistentVolumeReclaimRetain))
@@ -95,7 +95,7 @@ func TestClaimBindsSmallestFittingVolume(t *testing.T) {
 		if v := get(r, builtin.PersistentVolumes, "large"); v.Status.Phase != corev1.VolumeReleased || v.DeletionTimestamp != nil {
 			t.Errorf("retained volume: %v", v.Status.Phase)
 		}
-		create(r, builtin.PersistentVolumeClaims, pvc("named", func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeName = "small" }))
+		create(r, builtin.PersistentVolumeClaims, pvc("named", func(c *corev1.PersistentVolumeClaim) { noClass(c); c.Spec.VolumeName = "small" }))
 		r.settle(time.Second)
 		if c := get(r, builtin.PersistentVolumeClaims, "named"); c.Status.Phase != corev1.ClaimPending {
 			t.Errorf("too small a volume was bound: %v", c.Status)
@@ -106,7 +106,7 @@ func TestClaimBindsSmallestFittingVolume(t *testing.T) {
 func TestClaimLosesItsVolume(t *testing.T) {
 	withRig(t, Config{}, func(r *rig) {
 		create(r, builtin.PersistentVolumes, pv("only", "1Gi", corev1.PersistentVolumeReclaimRetain))
-		create(r, builtin.PersistentVolumeClaims, pvc("data", nil))
+		create(r, builtin.PersistentVolumeClaims, pvc("data", noClass))
 		r.settle(time.Second)
 		remove(r, builtin.PersistentVolumes, "only", object.DeleteOptions{})
 		r.settle(time.Second)

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/seed38700745/pkg/cluster/object"
 	"github.com/seed38700745/pkg/cluster/object/builtin"
 )
 
@@ -147,7 +148,11 @@ func TestDeploymentPauseHistoryAndCollision(t *testing.T) {
 	withRig(t, Config{}, func(r *rig) {
 		d := deployment(1, "ok")
 		d.Spec.RevisionHistoryLimit = new(int32(1))
-		taken := &appsv1.ReplicaSet{ObjectMeta: meta("web-" + templateHash(&d.Spec.Template, nil)),
+		defaulted, err := builtin.Deployments.Create(r.ctx, r.world, d.DeepCopy(), object.WriteOptions{DryRun: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken := &appsv1.ReplicaSet{ObjectMeta: meta("web-" + templateHash(&defaulted.Spec.Template, nil)),
 			Spec: appsv1.ReplicaSetSpec{Replicas: new(int32(0)), Selector: webSelector(), Template: template("other")}}
 		taken.Spec.Selector.MatchLabels = map[string]string{"app": "other"}
 		taken.Spec.Template.Labels = map[string]string{"app": "other"}

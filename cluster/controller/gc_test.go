@@ -102,24 +102,28 @@ func TestCollectorKeepsWhatStillHasAnOwner(t *testing.T) {
 
 func TestNamespaceIsEmptiedAndGetsDefaults(t *testing.T) {
 	withRig(t, Config{Resources: served, RootCA: []byte("PEM")}, func(r *rig) {
-		ns := &corev1.Namespace{ObjectMeta: metaName("default"), Spec: corev1.NamespaceSpec{Finalizers: []corev1.FinalizerName{"kubernetes"}}}
-		create(r, builtin.Namespaces, ns)
+		create(r, builtin.Namespaces, &corev1.Namespace{ObjectMeta: metaName("shop")})
 		r.settle(time.Second)
-		if m := get(r, builtin.ConfigMaps, rootCAConfig); m.Data["ca.crt"] != "PEM" {
-			t.Errorf("%v", m.Data)
+		if m, err := builtin.ConfigMaps.Get(r.ctx, r.world, "shop", rootCAConfig); err != nil || m.Data["ca.crt"] != "PEM" {
+			t.Errorf("%v, %v", m, err)
 		}
-		remove(r, builtin.ServiceAccounts, "default", object.DeleteOptions{})
+		if err := builtin.ServiceAccounts.Delete(r.ctx, r.world, "shop", "default", object.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
 		r.settle(time.Second)
-		get(r, builtin.ServiceAccounts, "default") // is back
-		held := &corev1.ConfigMap{ObjectMeta: meta("held")}
-		held.Finalizers = []string{"test/hold"}
+		if _, err := builtin.ServiceAccounts.Get(r.ctx, r.world, "shop", "default"); err != nil {
+			t.Errorf("the service account is not back: %v", err)
+		}
+		held := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "held", Finalizers: []string{"test/hold"}}}
 		create(r, builtin.ConfigMaps, held)
-		create(r, builtin.ReplicaSets, replicaSet(2))
+		set := replicaSet(2)
+		set.Namespace = "shop"
+		create(r, builtin.ReplicaSets, set)
 		r.settle(time.Second)
-		remove(r, builtin.Namespaces, "default", object.DeleteOptions{})
+		remove(r, builtin.Namespaces, "shop", object.DeleteOptions{})
 		r.settle(10 * time.Second)
 		var messages []string
-		for _, c := range get(r, builtin.Namespaces, "default").Status.Conditions {
+		for _, c := range get(r, builtin.Namespaces, "shop").Status.Conditions {
 			messages = append(messages, c.Message)
 		}
 		all := strings.Join(messages, "\n")
@@ -127,10 +131,18 @@ func TestNamespaceIsEmptiedAndGetsDefaults(t *testing.T) {
 			!strings.Contains(all, "Some content in the namespace has finalizers remaining: test/hold in 1 resource instances") {
 			t.Errorf("conditions:\n%s", all)
 		}
-		edit(r, builtin.ConfigMaps, "held", func(m *corev1.ConfigMap) { m.Finalizers = nil })
+		let, err := builtin.ConfigMaps.Get(r.ctx, r.world, "shop", "held")
+		if err != nil {
+			t.Fatal(err)
+		}
+		let = let.DeepCopy()
+		let.Finalizers = nil
+		if _, err := builtin.ConfigMaps.Update(r.ctx, r.world, let, object.WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
 		r.settle(5 * time.Second)
-		if n := len(list(r, builtin.Namespaces)) + len(list(r, builtin.Pods)) + len(list(r, builtin.ConfigMaps)); n != 0 {
-			t.Errorf("%d objects left", n)
+		if _, err := builtin.Namespaces.Get(r.ctx, r.world, "", "shop"); err == nil {
+			t.Errorf("the namespace is still there")
 		}
 	})
 }

@@ -62,13 +62,14 @@ func TestReplicaSetAdoptsAndReleases(t *testing.T) {
 func TestReplicaSetStopsCreatingWhatIsRefused(t *testing.T) {
 	withRig(t, Config{}, func(r *rig) {
 		tries := 0
-		r.world.Refuse(func(res object.Resource, o object.Object) error {
+		refuse := func(res object.Resource) error {
 			if res == builtin.Pods.Resource {
 				tries++
 				return errors.New("no quota")
 			}
 			return nil
-		})
+		}
+		r.world.refuse.Store(&refuse)
 		create(r, builtin.ReplicaSets, replicaSet(100))
 		r.settle(time.Millisecond)
 		if tries > 2 { // one, and one when its failure was noted
@@ -79,7 +80,7 @@ func TestReplicaSetStopsCreatingWhatIsRefused(t *testing.T) {
 			t.Errorf("conditions %+v", s.Conditions)
 		}
 		wantEvent(r, "web", "FailedCreate: Error creating: no quota")
-		r.world.Refuse(nil)
+		r.world.refuse.Store(nil)
 		r.settle(2 * time.Minute)
 		if s := get(r, builtin.ReplicaSets, "web").Status; s.Replicas != 100 || len(s.Conditions) != 0 {
 			t.Errorf("after quota came: %d replicas, %v", s.Replicas, s.Conditions)

@@ -3,6 +3,8 @@ package controller
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,30 +15,75 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/seed38700745/pkg/cluster/controller/verbstest"
+	"github.com/seed38700745/pkg/cluster/api"
+	"github.com/seed38700745/pkg/cluster/api/auth"
+	"github.com/seed38700745/pkg/cluster/kind"
 	"github.com/seed38700745/pkg/cluster/object"
 	"github.com/seed38700745/pkg/cluster/object/builtin"
+	"github.com/seed38700745/pkg/cluster/store"
 )
 
-// rig is a world in which all controllers and a simple agent run. Time is the
-// synctest bubble's: settle lets it pass.
+// rig is a cluster's API over a real store, in which all controllers and a
+// simple agent run. Time is the synctest bubble's: settle lets it pass.
 type rig struct {
 	t     *testing.T
 	ctx   context.Context
-	world *verbstest.World
+	world *world
 	agent *agent
 }
 
-// withRig runs body in a world of its own.
+// world is the API, which refuse may make refuse creates.
+type world struct {
+	object.Verbs
+	refuse atomic.Pointer[func(r object.Resource) error]
+}
+
+func (w *world) Create(ctx context.Context, r object.Resource, o object.Object, opts object.WriteOptions) (object.Object, error) {
+	if refuse := w.refuse.Load(); refuse != nil && opts.Subresource == "" {
+		if err := (*refuse)(r); err != nil {
+			return nil, err
+		}
+	}
+	return w.Verbs.Create(ctx, r, o, opts)
+}
+
+// openAPI opens an API with the bootstrap objects, until the test ends.
+func openAPI(t *testing.T) object.Verbs {
+	t.Helper()
+	kinds := kind.NewRegistry(kind.All())
+	db, err := store.Open(filepath.Join(t.TempDir(), "db"), store.Options{Codec: api.NewCodec(kinds)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	server, err := api.New(api.Config{Store: db, Kinds: kinds, ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
+		Authorize: func(context.Context, auth.Attributes) (bool, string, error) { return true, "", nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := api.Bootstrap(t.Context(), server, netip.AddrPort{}); err != nil {
+		t.Fatal(err)
+	}
+	return server
+}
+
+// withRig runs body in a cluster of its own.
 func withRig(t *testing.T, c Config, body func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
-		world := verbstest.New()
-		c.Verbs = world
+		w := &world{Verbs: openAPI(t)}
+		c.Verbs = w
 		var calls atomic.Int64 // events are named by their time, which stands still in a bubble
 		c.Now = func() time.Time { return time.Now().Add(time.Duration(calls.Add(1))) }
-		r := &rig{t: t, ctx: ctx, world: world, agent: &agent{verbs: world}}
+		r := &rig{t: t, ctx: ctx, world: w, agent: &agent{verbs: w}}
+		node := readyNode("node-1")
+		node.Labels = map[string]string{corev1.LabelHostname: "host-1"}
+		create(r, builtin.Nodes, node)
 		var running sync.WaitGroup
 		running.Go(func() {
 			if err := New(c).Run(ctx); err != nil {
@@ -44,6 +91,7 @@ func withRig(t *testing.T, c Config, body func(r *rig)) {
 			}
 		})
 		running.Go(func() { r.agent.run(ctx) })
+		running.Go(func() { r.agent.beat(ctx) })
 		defer running.Wait()
 		defer cancel()
 		body(r)
@@ -63,6 +111,28 @@ type agent struct {
 	verbs object.Verbs
 	mu    sync.Mutex
 	next  int // guarded by mu: addresses given
+	mute  atomic.Bool
+}
+
+// beat keeps node-1 ready, unless it is mute.
+func (a *agent) beat(ctx context.Context) {
+	ticker := time.NewTicker(10 * time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if a.mute.Load() {
+			continue
+		}
+		if n, err := builtin.Nodes.Get(ctx, a.verbs, "", "node-1"); err == nil {
+			n = n.DeepCopy()
+			n.Status = readyNode("node-1").Status
+			_, _ = builtin.Nodes.UpdateStatus(ctx, a.verbs, n, object.WriteOptions{}) // a lost race is one beat less
+		}
+	}
 }
 
 func (a *agent) run(ctx context.Context) {
@@ -101,12 +171,13 @@ func (a *agent) sync(ctx context.Context, p *corev1.Pod) error {
 			ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name},
 			Target:     corev1.ObjectReference{Name: "node-1"}}, object.WriteOptions{Subresource: "binding"})
 		return err
-	case p.Status.Phase == "" && image != "hold":
+	case p.Status.Phase == corev1.PodPending && image != "hold":
 		p = p.DeepCopy()
 		a.mu.Lock()
 		a.next++
 		p.Status.PodIP = fmt.Sprintf("10.0.%d.%d", a.next/250, a.next%250+1)
 		a.mu.Unlock()
+		p.Status.PodIPs = []corev1.PodIP{{IP: p.Status.PodIP}}
 		switch image {
 		case "done":
 			setPod(p, corev1.PodSucceeded, false)

@@ -20,7 +20,7 @@ func statefulSet(n int32, image string) *appsv1.StatefulSet {
 		RevisionHistoryLimit: new(int32(10)),
 		UpdateStrategy: appsv1.StatefulSetUpdateStrategy{Type: appsv1.RollingUpdateStatefulSetStrategyType,
 			RollingUpdate: &appsv1.RollingUpdateStatefulSetStrategy{Partition: new(int32(0))}},
-		VolumeClaimTemplates: []corev1.PersistentVolumeClaim{{ObjectMeta: metaName("data")}},
+		VolumeClaimTemplates: []corev1.PersistentVolumeClaim{{ObjectMeta: metaName("data"), Spec: pvc("", nil).Spec}},
 	}}
 }
 

@@ -27,7 +27,7 @@ func testNode(name, cpu, memory string, change ...func(*corev1.Node)) *corev1.No
 func testPod(name, cpu, memory string, change ...func(*corev1.Pod)) *corev1.Pod {
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: types.UID("uid-" + name), Labels: map[string]string{}},
-		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Resources: corev1.ResourceRequirements{
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "ok", Resources: corev1.ResourceRequirements{
 			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory)}}}}},
 	}
 	for _, f := range change {

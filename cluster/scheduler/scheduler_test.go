@@ -3,6 +3,8 @@ package scheduler
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,18 +17,47 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/seed38700745/pkg/cluster/controller/verbstest"
+	"github.com/seed38700745/pkg/cluster/api"
+	"github.com/seed38700745/pkg/cluster/api/auth"
+	"github.com/seed38700745/pkg/cluster/kind"
 	"github.com/seed38700745/pkg/cluster/object"
 	"github.com/seed38700745/pkg/cluster/object/builtin"
+	"github.com/seed38700745/pkg/cluster/store"
 )
+
+// openAPI opens an API over a real store with the bootstrap objects, until the
+// test ends.
+func openAPI(t *testing.T) object.Verbs {
+	t.Helper()
+	kinds := kind.NewRegistry(kind.All())
+	db, err := store.Open(filepath.Join(t.TempDir(), "db"), store.Options{Codec: api.NewCodec(kinds)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	server, err := api.New(api.Config{Store: db, Kinds: kinds, ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
+		Authorize: func(context.Context, auth.Attributes) (bool, string, error) { return true, "", nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := api.Bootstrap(t.Context(), server, netip.AddrPort{}); err != nil {
+		t.Fatal(err)
+	}
+	create(t, server, builtin.ServiceAccounts, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "default"}})
+	return server
+}
 
 // withScheduler runs body beside a Scheduler in a world of their own, in a
 // synctest bubble: time passes when body sleeps.
-func withScheduler(t *testing.T, body func(ctx context.Context, w *verbstest.World)) {
+func withScheduler(t *testing.T, body func(ctx context.Context, w object.Verbs)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
-		w := verbstest.New()
+		w := openAPI(t)
 		var calls atomic.Int64
 		s := New(Config{Verbs: w, Now: func() time.Time { return time.Now().Add(time.Duration(calls.Add(1))) }})
 		var running sync.WaitGroup
@@ -46,14 +77,14 @@ func settle(d time.Duration) {
 	synctest.Wait()
 }
 
-func store[T object.Object](t *testing.T, w *verbstest.World, h builtin.Handle[T], o T) {
+func create[T object.Object](t *testing.T, w object.Verbs, h builtin.Handle[T], o T) {
 	t.Helper()
 	if _, err := h.Create(context.Background(), w, o, object.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func podNamed(t *testing.T, w *verbstest.World, name string) *corev1.Pod {
+func podNamed(t *testing.T, w object.Verbs, name string) *corev1.Pod {
 	t.Helper()
 	p, err := builtin.Pods.Get(context.Background(), w, "default", name)
 	if err != nil {
@@ -63,11 +94,11 @@ func podNamed(t *testing.T, w *verbstest.World, name string) *corev1.Pod {
 }
 
 func TestSchedulerBurstDoesNotOvercommit(t *testing.T) {
-	withScheduler(t, func(ctx context.Context, w *verbstest.World) {
-		store(t, w, builtin.Nodes, testNode("a", "4", "8Gi"))
-		store(t, w, builtin.Nodes, testNode("b", "4", "8Gi"))
+	withScheduler(t, func(ctx context.Context, w object.Verbs) {
+		create(t, w, builtin.Nodes, testNode("a", "4", "8Gi"))
+		create(t, w, builtin.Nodes, testNode("b", "4", "8Gi"))
 		for i := range 20 {
-			store(t, w, builtin.Pods, testPod(fmt.Sprint("p", i), "1", "1Gi"))
+			create(t, w, builtin.Pods, testPod(fmt.Sprint("p", i), "1", "1Gi"))
 		}
 		settle(time.Second)
 		on := map[string]int{}
@@ -77,7 +108,7 @@ func TestSchedulerBurstDoesNotOvercommit(t *testing.T) {
 		if on["a"] != 4 || on["b"] != 4 || on[""] != 12 {
 			t.Fatalf("pods by node: %v", on)
 		}
-		store(t, w, builtin.Nodes, testNode("c", "4", "8Gi"))
+		create(t, w, builtin.Nodes, testNode("c", "4", "8Gi"))
 		settle(11 * time.Second) // at most one backoff
 		waits := 0
 		for i := range 20 {
@@ -92,9 +123,9 @@ func TestSchedulerBurstDoesNotOvercommit(t *testing.T) {
 }
 
 func TestSchedulerSaysWhyAndRetries(t *testing.T) {
-	withScheduler(t, func(ctx context.Context, w *verbstest.World) {
-		store(t, w, builtin.Nodes, testNode("a", "2", "1Gi"))
-		store(t, w, builtin.Pods, testPod("big", "1", "4Gi"))
+	withScheduler(t, func(ctx context.Context, w object.Verbs) {
+		create(t, w, builtin.Nodes, testNode("a", "2", "1Gi"))
+		create(t, w, builtin.Pods, testPod("big", "1", "4Gi"))
 		settle(time.Second)
 		p := podNamed(t, w, "big")
 		const want = "0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
@@ -130,14 +161,14 @@ func TestSchedulerSaysWhyAndRetries(t *testing.T) {
 }
 
 func TestSchedulerGatesPriorityAndOtherSchedulers(t *testing.T) {
-	withScheduler(t, func(ctx context.Context, w *verbstest.World) {
+	withScheduler(t, func(ctx context.Context, w object.Verbs) {
 		gated := testPod("gated", "1", "1Gi", func(p *corev1.Pod) { p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "wait"}} })
-		store(t, w, builtin.Pods, gated)
-		store(t, w, builtin.Pods, testPod("other", "1", "1Gi", func(p *corev1.Pod) { p.Spec.SchedulerName = "mine" }))
-		store(t, w, builtin.Pods, testPod("low", "3", "1Gi"))
-		store(t, w, builtin.Pods, testPod("high", "3", "1Gi", func(p *corev1.Pod) { p.Spec.Priority = new(int32(100)) }))
+		create(t, w, builtin.Pods, gated)
+		create(t, w, builtin.Pods, testPod("other", "1", "1Gi", func(p *corev1.Pod) { p.Spec.SchedulerName = "mine" }))
+		create(t, w, builtin.Pods, testPod("low", "3", "1Gi"))
+		create(t, w, builtin.Pods, testPod("high", "3", "1Gi", func(p *corev1.Pod) { p.Spec.PriorityClassName = "system-cluster-critical" }))
 		settle(time.Second)
-		store(t, w, builtin.Nodes, testNode("a", "4", "8Gi"))
+		create(t, w, builtin.Nodes, testNode("a", "4", "8Gi"))
 		settle(20 * time.Second)
 		for name, want := range map[string]string{"gated": "", "other": "", "low": "", "high": "a"} {
 			if got := podNamed(t, w, name).Spec.NodeName; got != want {
@@ -165,17 +196,19 @@ func claimed(p *corev1.Pod) {
 }
 
 func TestSchedulerChoosesNodeForFirstConsumer(t *testing.T) {
-	withScheduler(t, func(ctx context.Context, w *verbstest.World) {
-		store(t, w, builtin.Nodes, testNode("a", "4", "8Gi"))
-		store(t, w, builtin.Pods, testPod("db", "1", "1Gi", claimed))
+	withScheduler(t, func(ctx context.Context, w object.Verbs) {
+		create(t, w, builtin.Nodes, testNode("a", "4", "8Gi"))
+		create(t, w, builtin.Pods, testPod("db", "1", "1Gi", claimed))
 		settle(time.Second)
 		if c := podNamed(t, w, "db").Status.Conditions; len(c) != 1 || !strings.Contains(c[0].Message, `persistentvolumeclaim "data" not found`) {
 			t.Errorf("without the claim: %+v", c)
 		}
-		store(t, w, builtin.StorageClasses, &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "local"},
+		create(t, w, builtin.StorageClasses, &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "local"},
 			Provisioner: "test/local", VolumeBindingMode: new(storagev1.VolumeBindingWaitForFirstConsumer)})
-		store(t, w, builtin.PersistentVolumeClaims, &corev1.PersistentVolumeClaim{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "data"}, Spec: corev1.PersistentVolumeClaimSpec{StorageClassName: new("local")}})
+		create(t, w, builtin.PersistentVolumeClaims, &corev1.PersistentVolumeClaim{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "data"}, Spec: corev1.PersistentVolumeClaimSpec{StorageClassName: new("local"),
+				AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+				Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}}}})
 		settle(3 * time.Second)
 		c, err := builtin.PersistentVolumeClaims.Get(ctx, w, "default", "data")
 		if err != nil || c.Annotations["volume.kubernetes.io/selected-node"] != "a" {
@@ -184,7 +217,10 @@ func TestSchedulerChoosesNodeForFirstConsumer(t *testing.T) {
 		if got := podNamed(t, w, "db").Spec.NodeName; got != "" {
 			t.Fatalf("bound to %q before its volume was", got)
 		}
-		store(t, w, builtin.PersistentVolumes, &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv"}})
+		create(t, w, builtin.PersistentVolumes, &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv"}, Spec: corev1.PersistentVolumeSpec{
+			PersistentVolumeSource: corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/srv/pv"}},
+			Capacity:               corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")},
+			AccessModes:            []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}}})
 		c = c.DeepCopy()
 		c.Spec.VolumeName, c.Annotations["pv.kubernetes.io/bind-completed"] = "pv", "yes"
 		if _, err := builtin.PersistentVolumeClaims.Update(ctx, w, c, object.WriteOptions{}); err != nil {
