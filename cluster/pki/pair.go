@@ -47,11 +47,11 @@ func newCA(now time.Time) (*pair, error) {
 	}, nil)
 }
 
-// issue signs a leaf. It ends no later than the authority.
-func (ca *pair) issue(t template, now time.Time) (*pair, error) {
+// issue signs a leaf with p, the authority. It ends no later than p does.
+func (p *pair) issue(t template, now time.Time) (*pair, error) {
 	end := now.Add(leafLifetime)
-	if end.After(ca.cert.NotAfter) {
-		end = ca.cert.NotAfter
+	if end.After(p.cert.NotAfter) {
+		end = p.cert.NotAfter
 	}
 	usage := x509.ExtKeyUsageClientAuth
 	if t.server {
@@ -65,7 +65,7 @@ func (ca *pair) issue(t template, now time.Time) (*pair, error) {
 		ExtKeyUsage: []x509.ExtKeyUsage{usage},
 		DNSNames:    t.names,
 		IPAddresses: t.ips,
-	}, ca)
+	}, p)
 }
 
 // sign makes a key and has its certificate signed by ca, or by itself.

@@ -6,7 +6,8 @@
 // mostly, to a pod. Authorizer evaluates RBAC over the roles and bindings that
 // it reads through object.Verbs at each decision; nothing is allowed unless a
 // rule says so. Reviewer answers the review kinds (SubjectAccessReview,
-// TokenReview and so on). EnsureRoles writes the roles that Kubernetes ships.
+// TokenReview and so on). EnsureRoles writes the roles that Kubernetes ships; a
+// controller keeps the aggregated ones.
 //
 // The cluster's own parts use the verbs in process and never come here.
 package auth

@@ -25,10 +25,11 @@ const (
 )
 
 // EnsureRoles writes the roles and bindings of BootstrapRoles that are missing,
-// adds rules and subjects that existing ones lack, and aggregates. It removes
-// nothing, and leaves alone what is annotated
-// rbac.authorization.kubernetes.io/autoupdate: "false". The namespace
-// kube-system must exist.
+// and adds rules and subjects that existing ones lack. It removes nothing, and
+// leaves alone what is annotated
+// rbac.authorization.kubernetes.io/autoupdate: "false", and the rules of
+// aggregated roles, which a controller keeps. The namespace kube-system must
+// exist.
 func EnsureRoles(ctx context.Context, v object.Verbs) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(bootstrapWrites)
@@ -40,10 +41,7 @@ func EnsureRoles(ctx context.Context, v object.Verbs) error {
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return Aggregate(ctx, v)
+	return g.Wait()
 }
 
 func ensure(ctx context.Context, v object.Verbs, want object.Object) error {
@@ -83,7 +81,7 @@ func complete(have, want object.Object) bool {
 	case *rbacv1.ClusterRole:
 		w, ok := want.(*rbacv1.ClusterRole)
 		if !ok || w.AggregationRule != nil {
-			return false // its rules are the aggregation's
+			return false // its rules are the controller's
 		}
 		return completeRules(&h.Rules, w.Rules)
 	case *rbacv1.Role:

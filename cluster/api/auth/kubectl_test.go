@@ -64,12 +64,11 @@ func newSecured(t *testing.T) *secured {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done, aggregated := make(chan error, 1), make(chan error, 1)
-	go func() { done <- server.Serve(ctx, l, p.Server()) }() // both end with the test
-	go func() { aggregated <- auth.RunAggregation(ctx, server, func(err error) { t.Log(err) }) }()
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ctx, l, p.Server()) }() // ends with the test
 	t.Cleanup(func() {
 		cancel()
-		if err := errors.Join(<-done, <-aggregated, db.Close()); err != nil {
+		if err := errors.Join(<-done, db.Close()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"slices"
+
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -24,9 +26,9 @@ func readWrite() []string { return append(write(), read()...) }
 func BootstrapRoles() []object.Object {
 	all := []object.Object{
 		clusterRole("cluster-admin", everything()...),
-		aggregate("admin", "admin", ""),
-		aggregate("edit", "edit", "admin"),
-		aggregate("view", "view", "edit"),
+		aggregate("admin", slices.Concat(editRules(), viewRules(), adminRules())),
+		into("admin", aggregate("edit", slices.Concat(editRules(), viewRules()))),
+		into("edit", aggregate("view", viewRules())),
 		into("admin", clusterRole("system:aggregate-to-admin", adminRules()...)),
 		into("edit", clusterRole("system:aggregate-to-edit", editRules()...)),
 		into("view", clusterRole("system:aggregate-to-view", viewRules()...)),
@@ -78,15 +80,13 @@ func clusterRole(name string, rules ...rbacv1.PolicyRule) *rbacv1.ClusterRole {
 	return &rbacv1.ClusterRole{ObjectMeta: bootstrapMeta("", name), Rules: rules}
 }
 
-// aggregate is a role made of those labelled for from, itself labelled for to.
-func aggregate(name, from, to string) *rbacv1.ClusterRole {
-	r := clusterRole(name)
+// aggregate is a role made of those labelled for it. rules are what that comes
+// to with the roles here, in the controller's order: it finds nothing to do.
+func aggregate(name string, rules []rbacv1.PolicyRule) *rbacv1.ClusterRole {
+	r := clusterRole(name, rules...)
 	r.AggregationRule = &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{
-		{MatchLabels: map[string]string{aggregateLabel + from: "true"}}}}
-	if to == "" {
-		return r
-	}
-	return into(to, r)
+		{MatchLabels: map[string]string{aggregateLabel + name: "true"}}}}
+	return r
 }
 
 // into labels a role for one that aggregates.

@@ -9,7 +9,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -238,14 +237,19 @@ func TestDiscovery(t *testing.T) {
 	if err := json.Unmarshal(w.Body.Bytes(), &set); err != nil || len(set.Keys) != 1 {
 		t.Fatalf("keys %s, %v", w.Body, err)
 	}
-	number := func(s string) *big.Int {
-		b, err := base64.RawURLEncoding.DecodeString(s)
+	point := []byte{4} // an uncompressed point: 4, x, y
+	for _, half := range []string{set.Keys[0].X, set.Keys[0].Y} {
+		b, err := base64.RawURLEncoding.DecodeString(half)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return new(big.Int).SetBytes(b)
+		point = append(point, b...)
 	}
-	public := &signer{id: set.Keys[0].ID, key: &ecdsa.PrivateKey{PublicKey: ecdsa.PublicKey{Curve: elliptic.P256(), X: number(set.Keys[0].X), Y: number(set.Keys[0].Y)}}}
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := &signer{id: set.Keys[0].ID, key: &ecdsa.PrivateKey{PublicKey: *key}}
 	if err := public.verify(o.issue(t, request(0, "", "")).Token, &claims{}); err != nil {
 		t.Errorf("the published key does not fit: %v", err)
 	}
