@@ -17,10 +17,11 @@ import (
 	"github.com/seed38700745/pkg/cluster/cri"
 	"github.com/seed38700745/pkg/cluster/instance"
 	"github.com/seed38700745/pkg/cluster/network"
+	"github.com/seed38700745/pkg/cluster/node"
 )
 
-// stopGrace is how long a container has to end by itself when the pods of a
-// stopped cluster are ended: Kubernetes' default.
+// stopGrace is how long a container has to end by itself when its record does
+// not say: Kubernetes' default.
 const stopGrace = 30 * time.Second
 
 // StopPods ends all pods of a cluster whose daemon does not run, as their
@@ -41,7 +42,11 @@ func StopPods(ctx context.Context, r instance.Record, shim, helper string, log *
 			if c.State != cri.Running {
 				continue
 			}
-			g.Go(func() error { return runtime.StopContainer(ctx, s.PodUID, c.ID, stopGrace) })
+			grace, ok := node.Grace(c)
+			if !ok {
+				grace = stopGrace
+			}
+			g.Go(func() error { return runtime.StopContainer(ctx, s.PodUID, c.ID, grace) })
 		}
 	}
 	if err := g.Wait(); err != nil {
