@@ -60,6 +60,13 @@ func TestFindings(t *testing.T) {
 			// and it does: installing trims a document before it is parsed
 			"[ERROR] templates/ind.yaml: unable to parse YAML: error converting YAML to JSON: yaml: line 2: mapping values are not allowed in this context",
 		}},
+		{"deprecated", map[string]string{
+			"Chart.yaml": good, "values.yaml": "",
+			"templates/a.yaml": "apiVersion: policy/v1beta1\nkind: PodDisruptionBudget\nmetadata: {name: a}\n",
+			"templates/b.yaml": "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: a}\n",
+		}, []string{
+			"[WARNING] templates/a.yaml: policy/v1beta1 PodDisruptionBudget is deprecated in v1.21+, unavailable in v1.25+; use policy/v1 PodDisruptionBudget",
+		}},
 		{"schema", map[string]string{"Chart.yaml": good, "values.yaml": "a: x\n", "values.schema.json": `{"properties":{"a":{"type":"integer"}}}`}, []string{
 			"[ERROR] values.yaml: - at '/a': got string, want integer\n",
 			"[ERROR] templates/: values don't meet the specifications of the schema(s) in the following chart(s):\nweb:\n- at '/a': got string, want integer\n",
@@ -93,6 +100,26 @@ func TestObjectsAreGivenToTheCluster(t *testing.T) {
 	want := []lint.Finding{{Severity: lint.Warning, Path: "web/templates/a.yaml", Line: 2, Message: "ConfigMap"}}
 	if diff := cmp.Diff(want, findings); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestDeprecationsFollowTheVersion(t *testing.T) {
+	dir := folder(t, map[string]string{
+		"Chart.yaml": good, "values.yaml": "",
+		"templates/a.yaml": "apiVersion: policy/v1beta1\nkind: PodDisruptionBudget\nmetadata: {name: a}\n",
+	})
+	for version, want := range map[string]int{"1.20": 0, "1.21": 1, "2.0": 1} {
+		kube, err := engine.ParseKubeVersion(version + ".0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		findings, err := lint.Chart(context.Background(), lint.Input{Dir: dir, KubeVersion: &kube})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(findings) != want {
+			t.Errorf("Kubernetes %s: %v", version, findings)
+		}
 	}
 }
 

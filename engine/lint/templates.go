@@ -54,9 +54,7 @@ func (l *linter) templates(ctx context.Context, c *chart.Chart, err error) {
 		return
 	}
 	caps := engine.DefaultCapabilities()
-	if l.in.KubeVersion != nil {
-		caps.KubeVersion = *l.in.KubeVersion
-	}
+	caps.KubeVersion = l.kubeVersion()
 	out, err := engine.Render(ctx, engine.Input{
 		Chart:                c,
 		Values:               l.in.Values,
@@ -83,6 +81,14 @@ func (l *linter) templates(ctx context.Context, c *chart.Chart, err error) {
 			l.findings = append(l.findings, l.in.Objects(m)...)
 		}
 	}
+}
+
+// kubeVersion is the version that the chart is checked for.
+func (l *linter) kubeVersion() engine.KubeVersion {
+	if l.in.KubeVersion != nil {
+		return *l.in.KubeVersion
+	}
+	return engine.DefaultCapabilities().KubeVersion
 }
 
 func (l *linter) renderError(folder string, err error) {
@@ -114,8 +120,9 @@ func (l *linter) source(t *chart.File) {
 
 // object is the part of a document that the rules look at.
 type object struct {
-	Kind     string `json:"kind"`
-	Metadata struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Metadata   struct {
 		Name string `json:"name"`
 	} `json:"metadata"`
 	Items []struct {
@@ -160,6 +167,7 @@ func (l *linter) object(name, doc string, o object) {
 				o.Metadata.Name, o.Metadata.Name, strings.Join(why, ", ")))
 		}
 	}
+	l.check(Warning, name, checkDeprecated(o.APIVersion, o.Kind, l.kubeVersion()))
 	switch o.Kind {
 	case "Deployment", "ReplicaSet", "DaemonSet", "StatefulSet":
 		if !strings.Contains(doc, "matchLabels") && !strings.Contains(doc, "matchExpressions") {
