@@ -1,7 +1,6 @@
 package crd
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -55,12 +54,13 @@ func Complete(kinds []*kind.Kind) {
 func Warnings(d *apiextensionsv1.CustomResourceDefinition) []string {
 	var out []string
 	if c := d.Spec.Conversion; c != nil && c.Strategy == apiextensionsv1.WebhookConverter {
-		out = append(out, "spec.conversion: conversion webhooks are not called; objects are served in other versions unchanged")
+		out = append(out, d.Name+": conversion webhooks are not called; objects are served in other versions unchanged")
 	}
-	for i := range d.Spec.Versions {
-		if s := d.Spec.Versions[i].Schema; s != nil && hasRules(s.OpenAPIV3Schema) {
-			out = append(out, fmt.Sprintf("spec.versions[%d].schema: x-kubernetes-validations rules are stored but not enforced", i))
-		}
+	rules := slices.ContainsFunc(d.Spec.Versions, func(v apiextensionsv1.CustomResourceDefinitionVersion) bool {
+		return v.Schema != nil && hasRules(v.Schema.OpenAPIV3Schema)
+	})
+	if rules {
+		out = append(out, d.Name+": x-kubernetes-validations rules in the schema are stored but not enforced")
 	}
 	return out
 }

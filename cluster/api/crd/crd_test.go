@@ -539,7 +539,7 @@ func TestWarnings(t *testing.T) {
 	decode(t, strings.Replace(crontabDefinition, "required: [cronSpec]", "required: [cronSpec]\n            x-kubernetes-validations: [{rule: self.replicas > 0}]", 1), &d)
 	d.Spec.Conversion = &apiextensionsv1.CustomResourceConversion{Strategy: "Webhook"}
 	got := crd.Warnings(&d)
-	if len(got) != 2 || !strings.Contains(got[0], "conversion webhooks") || !strings.Contains(got[1], "spec.versions[0].schema: x-kubernetes-validations") {
+	if len(got) != 2 || !strings.Contains(got[0], "conversion webhooks") || !strings.Contains(got[1], "crontabs.stable.example.com: x-kubernetes-validations") {
 		t.Errorf("warnings %q", got)
 	}
 }
