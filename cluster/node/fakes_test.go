@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -28,11 +29,12 @@ type fakeRuntime struct {
 	// ignoreTERM containers are ended only by the kill after the grace.
 	ignoreTERM map[string]bool
 	startErr   map[string]error // by container name
+	logDirs    map[string]string
 }
 
 func newFakeRuntime() *fakeRuntime {
 	return &fakeRuntime{sandboxes: map[string]*cri.Sandbox{}, configs: map[string]cri.ContainerConfig{}, events: make(chan cri.Event, 100),
-		exits: map[string]chan struct{}{}, execs: map[string]func(context.Context) (int, error){}, ignoreTERM: map[string]bool{}, startErr: map[string]error{}}
+		exits: map[string]chan struct{}{}, execs: map[string]func(context.Context) (int, error){}, ignoreTERM: map[string]bool{}, startErr: map[string]error{}, logDirs: map[string]string{}}
 }
 
 func (f *fakeRuntime) note(format string, a ...any) {
@@ -49,6 +51,7 @@ func (f *fakeRuntime) RunSandbox(ctx context.Context, c cri.SandboxConfig) error
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.note("sandbox %s", c.Name)
+	f.logDirs[c.PodUID] = c.LogDir
 	f.sandboxes[c.PodUID] = &cri.Sandbox{PodUID: c.PodUID, Namespace: c.Namespace, Name: c.Name, NetNS: c.NetNS, Ready: true}
 	return nil
 }
@@ -93,7 +96,8 @@ func (f *fakeRuntime) StartContainer(ctx context.Context, uid string, c cri.Cont
 	defer f.mu.Unlock()
 	f.n++
 	r := cri.Container{ID: fmt.Sprintf("c%d", f.n), PodUID: uid, Name: c.Name, Attempt: c.Attempt, ImageID: c.Image.ID, ImageName: c.Image.Name,
-		State: cri.Running, StartedAt: time.Now(), Labels: c.Labels}
+		State: cri.Running, StartedAt: time.Now(), Labels: c.Labels,
+		LogPath: filepath.Join(f.logDirs[uid], c.Name, fmt.Sprintf("%d.log", c.Attempt))}
 	f.configs[r.ID] = c
 	err := f.startErr[c.Name]
 	if err != nil {
@@ -162,7 +166,12 @@ func (f *fakeRuntime) Exec(ctx context.Context, uid, id string, e cri.ExecConfig
 }
 
 func (f *fakeRuntime) Attach(context.Context, string, string, cri.ExecConfig) error { return nil }
-func (f *fakeRuntime) ReopenLog(context.Context, string, string) error              { return nil }
+func (f *fakeRuntime) ReopenLog(_ context.Context, _, id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.note("reopen %s", f.configs[id].Name)
+	return nil
+}
 func (f *fakeRuntime) Stats(context.Context, string, string) (cri.Stats, error) {
 	return cri.Stats{}, nil
 }

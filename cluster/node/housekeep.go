@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -123,9 +122,9 @@ func (a *Agent) removeOrphan(ctx context.Context, s cri.Sandbox) {
 		if c.State != cri.Running {
 			continue
 		}
-		grace := defaultGrace
-		if n, err := strconv.Atoi(c.Labels[labelGrace]); err == nil {
-			grace = time.Duration(n) * time.Second
+		grace, ok := Grace(c)
+		if !ok {
+			grace = defaultGrace
 		}
 		all.Go(func() { // ends with ctx or grace
 			if err := a.Runtime.StopContainer(ctx, s.PodUID, c.ID, grace); err != nil && ctx.Err() == nil {

@@ -226,8 +226,8 @@ func (a *Agent) followRuntime(ctx context.Context) error {
 	}
 }
 
-// followSources wakes the workers of pods that use a ConfigMap or Secret which
-// changed, so that volumes are refreshed and failed starts tried again.
+// followSources wakes the workers of pods that use a ConfigMap, Secret or claim
+// which changed, so that volumes are refreshed and failed starts tried again.
 func (a *Agent) followSources(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -238,6 +238,11 @@ func (a *Agent) followSources(ctx context.Context) error {
 	g.Go(func() error {
 		return builtin.Secrets.Follow(ctx, a.Verbs, object.WatchOptions{}, func(s *corev1.Secret, _ bool) {
 			a.sourceChanged(source{"secret", s.Namespace, s.Name})
+		}, nil)
+	})
+	g.Go(func() error {
+		return builtin.PersistentVolumeClaims.Follow(ctx, a.Verbs, object.WatchOptions{}, func(c *corev1.PersistentVolumeClaim, _ bool) {
+			a.sourceChanged(source{"claim", c.Namespace, c.Name})
 		}, nil)
 	})
 	return g.Wait()

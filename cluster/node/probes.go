@@ -85,14 +85,27 @@ type probeLoop struct {
 	target  probe.Target
 }
 
+// Until a startup or readiness probe succeeds for the first time, it is also
+// tried between its periods, first after firstEarly, then after twice the
+// pause, and so on: a container that is up is seen at once, not up to a period
+// later. These tries only count when they succeed.
+const firstEarly = 100 * time.Millisecond
+
 // run probes at the probe's period and notes results that hold as often as
 // their thresholds demand. Liveness and startup probes end when they gave up,
 // startup also when it succeeded.
 func (l probeLoop) run(ctx context.Context) {
-	first := l.started.Add(time.Duration(l.probe.InitialDelaySeconds) * time.Second).Sub(l.w.agent.Now())
-	timer := time.NewTimer(max(first, 0))
+	due := l.started.Add(time.Duration(l.probe.InitialDelaySeconds) * time.Second)
+	if now := l.w.agent.Now(); due.Before(now) {
+		due = now
+	}
+	timer := time.NewTimer(due.Sub(l.w.agent.Now()))
 	defer timer.Stop()
 	period := time.Duration(max(l.probe.PeriodSeconds, 1)) * time.Second
+	early := firstEarly
+	if l.kind == "liveness" || l.probe.SuccessThreshold > 1 {
+		early = period
+	}
 	good, bad := int32(0), int32(0)
 	for {
 		select {
@@ -100,14 +113,15 @@ func (l probeLoop) run(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		timer.Reset(period)
+		scheduled := !l.w.agent.Now().Before(due)
 		ok, message := l.w.agent.prober.Run(ctx, l.probe.ProbeHandler, l.target, time.Duration(max(l.probe.TimeoutSeconds, 1))*time.Second)
 		if ctx.Err() != nil {
 			return
 		}
-		if ok {
-			good, bad = good+1, 0
-		} else {
+		switch {
+		case ok:
+			good, bad, early = good+1, 0, period
+		case scheduled:
 			good, bad = 0, bad+1
 			l.w.event(l.pod, l.spec.Name, corev1.EventTypeWarning, "Unhealthy",
 				fmt.Sprintf("%s probe failed: %s", strings.ToUpper(l.kind[:1])+l.kind[1:], message))
@@ -115,6 +129,14 @@ func (l probeLoop) run(ctx context.Context) {
 		if l.conclude(good, bad) {
 			return
 		}
+		now := l.w.agent.Now()
+		if scheduled {
+			if due = due.Add(period); due.Before(now) {
+				due = now
+			}
+		}
+		timer.Reset(min(due.Sub(now), early))
+		early = min(2*early, period)
 	}
 }
 

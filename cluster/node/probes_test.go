@@ -105,6 +105,42 @@ func TestStartupAndReadinessProbe(t *testing.T) {
 	})
 }
 
+// TestSeenAtOnce: a container that needs half a second is ready long before
+// the second period of its probe, and the tries between leave no trace.
+func TestSeenAtOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		code := w.command("ready")
+		code.Store(1)
+		w.create(testPod(func(p *corev1.Pod) {
+			p.Spec.Containers[0].ReadinessProbe = execProbe("ready", nil)
+		}))
+		w.after(500 * time.Millisecond)
+		code.Store(0)
+		w.after(500 * time.Millisecond)
+		if !w.status("main").Ready {
+			t.Error("not ready after a second")
+		}
+		code.Store(1)
+		w.after(15 * time.Second)
+		if !w.status("main").Ready {
+			t.Error("unready before the threshold")
+		}
+		w.after(15 * time.Second)
+		if w.status("main").Ready {
+			t.Error("still ready")
+		}
+		n := 0
+		for _, e := range w.verbs.events() {
+			if e.Reason == "Unhealthy" {
+				n += int(e.Count)
+			}
+		}
+		if n != 4 { // at 0, and three until the threshold
+			t.Errorf("%d Unhealthy events, want 4", n)
+		}
+	})
+}
+
 func TestStartupProbeGivesUp(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.command("up").Store(1)

@@ -2,7 +2,8 @@ package node
 
 import corev1 "k8s.io/api/core/v1"
 
-// source is a ConfigMap or Secret that a pod may take values from.
+// source is a ConfigMap, Secret or PersistentVolumeClaim ("claim") that a pod
+// may refer to.
 type source struct{ kind, namespace, name string }
 
 // uses tells whether a pod refers to s in its environment or volumes.
@@ -18,7 +19,8 @@ func uses(pod *corev1.Pod, s source) bool {
 		}
 	}
 	for i := range pod.Spec.Volumes {
-		if volumeUses(&pod.Spec.Volumes[i], s) {
+		v := &pod.Spec.Volumes[i]
+		if volumeUses(v, s) || s.kind == "claim" && v.Ephemeral != nil && pod.Name+"-"+v.Name == s.name {
 			return true
 		}
 	}
@@ -47,7 +49,8 @@ func envUses(c *corev1.Container, s source) bool {
 
 func volumeUses(v *corev1.Volume, s source) bool {
 	if s.kind == "configmap" && v.ConfigMap != nil && v.ConfigMap.Name == s.name ||
-		s.kind == "secret" && v.Secret != nil && v.Secret.SecretName == s.name {
+		s.kind == "secret" && v.Secret != nil && v.Secret.SecretName == s.name ||
+		s.kind == "claim" && v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == s.name {
 		return true
 	}
 	if v.Projected == nil {

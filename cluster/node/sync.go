@@ -115,7 +115,7 @@ func (w *worker) bringUp(ctx context.Context, v view, p plan, next time.Duration
 	w.setUp = v.now
 	if p.newSandbox {
 		if err := w.makeSandbox(ctx, v); err != nil {
-			return w.trouble(ctx, v, "FailedCreatePodSandBox", fmt.Errorf("Failed to create pod sandbox: %w", err))
+			return w.trouble(ctx, v, "FailedCreatePodSandBox", err)
 		}
 		if v, err = w.look(ctx, v.pod); err != nil {
 			return w.trouble(ctx, v, "FailedSync", err)
@@ -223,7 +223,11 @@ func (w *worker) trouble(ctx context.Context, v view, reason string, err error) 
 	if ctx.Err() != nil {
 		return 0
 	}
-	if text := err.Error(); text != w.lastError {
+	text := err.Error()
+	if reason == "FailedCreatePodSandBox" {
+		text = "Failed to create pod sandbox: " + text
+	}
+	if text != w.lastError {
 		w.lastError = text
 		w.event(v.pod, "", corev1.EventTypeWarning, reason, text)
 	}

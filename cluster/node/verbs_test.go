@@ -177,9 +177,8 @@ func (m *memory) Delete(ctx context.Context, r object.Resource, k object.Key, o 
 	return gone, nil
 }
 
-// events returns "Reason: message" of all Events in the order of their first
-// time.
-func (m *memory) eventTexts() []string {
+// events returns all Events in the order of their last change.
+func (m *memory) events() []*corev1.Event {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var all []*corev1.Event
@@ -191,8 +190,13 @@ func (m *memory) eventTexts() []string {
 		y, _ := strconv.Atoi(b.ResourceVersion)
 		return x - y
 	})
+	return all
+}
+
+// eventTexts returns "Reason: message" of all Events.
+func (m *memory) eventTexts() []string {
 	var texts []string
-	for _, e := range all {
+	for _, e := range m.events() {
 		texts = append(texts, e.Reason+": "+e.Message)
 	}
 	return texts
