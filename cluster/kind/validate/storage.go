@@ -2,6 +2,7 @@ package validate
 
 import (
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -154,7 +155,7 @@ func PersistentVolumeUpdate(v, old *corev1.PersistentVolume) field.ErrorList {
 func StorageClass(c *storagev1.StorageClass) field.ErrorList {
 	errs := required(field.NewPath("provisioner"), c.Provisioner)
 	if c.Provisioner != "" {
-		errs = append(errs, each(field.NewPath("provisioner"), c.Provisioner, validation.IsQualifiedName(c.Provisioner))...)
+		errs = append(errs, each(field.NewPath("provisioner"), c.Provisioner, validation.IsQualifiedName(strings.ToLower(c.Provisioner)))...)
 	}
 	for name := range c.Parameters {
 		if name == "" {
