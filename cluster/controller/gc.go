@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -284,20 +285,35 @@ func (c *collector) foreground(ctx context.Context, n node, o object.Object) err
 	return c.release(ctx, n, o, metav1.FinalizerDeleteDependents)
 }
 
-// orphan takes the object out of its dependents' owners, and lets it go.
+// orphan takes the object out of its dependents' owners, and lets it go. It
+// looks for dependents among all objects, not in the graph: one that the graph
+// does not know yet would be deleted later, though its owner's deleter asked
+// for it to stay.
 func (c *collector) orphan(ctx context.Context, n node, o object.Object) error {
-	for _, d := range c.graph.dependents(n.uid) {
-		dependent, ok, err := present(c.verbs.Get(ctx, d.resource, d.key))
-		if err != nil {
-			return err
+	c.mu.Lock()
+	kinds := slices.Collect(maps.Values(c.kinds))
+	c.mu.Unlock()
+	for _, r := range kinds {
+		if !r.Namespaced && n.key.Namespace != "" {
+			continue // nothing cluster-wide may be owned from within a namespace
 		}
-		if !ok || dependent.GetUID() != d.uid {
+		l, err := c.verbs.List(ctx, r.Resource, object.ListOptions{Namespace: n.key.Namespace})
+		if apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
 			continue
 		}
-		changed := dependent.DeepCopyObject().(object.Object)
-		changed.SetOwnerReferences(withoutOwner(dependent.GetOwnerReferences(), n.uid))
-		if _, err := c.verbs.Update(ctx, d.resource, changed, write()); ignoreNotFound(err) != nil {
-			return fmt.Errorf("orphan %s %s: %w", d.resource, d.key, err)
+		if err != nil {
+			return fmt.Errorf("list %s: %w", r.Resource, err)
+		}
+		for _, dependent := range l.Items {
+			kept := withoutOwner(dependent.GetOwnerReferences(), n.uid)
+			if len(kept) == len(dependent.GetOwnerReferences()) {
+				continue
+			}
+			changed := dependent.DeepCopyObject().(object.Object)
+			changed.SetOwnerReferences(kept)
+			if _, err := c.verbs.Update(ctx, r.Resource, changed, write()); ignoreNotFound(err) != nil {
+				return fmt.Errorf("orphan %s %s: %w", r.Resource, object.KeyOf(dependent), err)
+			}
 		}
 	}
 	return c.release(ctx, n, o, metav1.FinalizerOrphanDependents)

@@ -174,6 +174,34 @@ func (s *jobState) indexFailure() (reason, message string) {
 	return "", ""
 }
 
+// policySucceeds tells which rule of the Job's successPolicy is met: a number
+// of completed indexes, of certain ones, or all of these.
+func (s *jobState) policySucceeds() (rule int, ok bool) {
+	if !s.indexed || s.job.Spec.SuccessPolicy == nil {
+		return 0, false
+	}
+	for i, r := range s.job.Spec.SuccessPolicy.Rules {
+		among := s.done
+		need := value(r.SucceededCount, 0)
+		if r.SucceededIndexes != nil {
+			wanted := parseIndexes(*r.SucceededIndexes)
+			among = indexes{}
+			for index := range wanted {
+				if s.done[index] {
+					among.add(index)
+				}
+			}
+			if r.SucceededCount == nil {
+				need = int32(wanted.len())
+			}
+		}
+		if int32(among.len()) >= need {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
 // pod makes a pod of the Job, for an index or (-1) for none.
 func (s *jobState) pod(index int) *corev1.Pod {
 	p := fromTemplate(&s.job.Spec.Template, owner{object: s.job, kind: builtin.Jobs.Kind})

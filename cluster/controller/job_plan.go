@@ -192,6 +192,12 @@ func (s *jobState) decide() {
 		s.finish(batchv1.JobFailed, reason, message)
 		return
 	}
+	if i, ok := s.policySucceeds(); ok {
+		reason, message := batchv1.JobReasonSuccessPolicy, fmt.Sprintf("Matched rules at index %d", i)
+		s.set(batchv1.JobSuccessCriteriaMet, corev1.ConditionTrue, reason, message)
+		s.finish(batchv1.JobComplete, reason, message)
+		return
+	}
 	if s.complete() {
 		const reason, message = batchv1.JobReasonCompletionsReached, "Reached expected number of succeeded pods"
 		s.set(batchv1.JobSuccessCriteriaMet, corev1.ConditionTrue, reason, message)

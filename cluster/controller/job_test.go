@@ -157,6 +157,31 @@ func TestJobBackoffPerIndexAndPolicy(t *testing.T) {
 	})
 }
 
+func TestJobSuccessPolicy(t *testing.T) {
+	withRig(t, Config{}, func(r *rig) {
+		create(r, builtin.Jobs, job("ok", func(j *batchv1.Job) {
+			j.Spec.Completions, j.Spec.Parallelism = new(int32(3)), new(int32(3))
+			j.Spec.CompletionMode = new(batchv1.IndexedCompletion)
+			j.Spec.SuccessPolicy = &batchv1.SuccessPolicy{Rules: []batchv1.SuccessPolicyRule{{SucceededIndexes: new("0")}}}
+		}))
+		r.settle(time.Second)
+		for _, p := range list(r, builtin.Pods) {
+			if i, ok := completionIndex(p); ok && i == 0 {
+				leader := p.DeepCopy()
+				leader.Status.Phase = corev1.PodSucceeded
+				if _, err := builtin.Pods.UpdateStatus(r.ctx, r.world, leader, object.WriteOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		r.settle(5 * time.Second)
+		j := get(r, builtin.Jobs, "task")
+		if jobReason(j, batchv1.JobComplete) != "SuccessPolicy" || j.Status.CompletedIndexes != "0" || j.Status.Active != 0 {
+			t.Errorf("status %+v", j.Status)
+		}
+	})
+}
+
 func TestIndexes(t *testing.T) {
 	for _, text := range []string{"", "0", "0,1", "1,3-5,7,9,10", "0-99"} {
 		if got := parseIndexes(text).String(); got != text {

@@ -15,6 +15,7 @@ type world struct {
 	volumes    []*corev1.PersistentVolume
 	namespaces map[string]*corev1.Namespace // only for pods with affinity to namespaces
 	unfit      string                       // why no node can do, whatever the nodes are
+	start      int                          // the node to look at first; see enough
 }
 
 // unfit says why no node does. The zero value says nothing.
@@ -37,9 +38,27 @@ func never(reason string) *refusal   { return &refusal{reasons: []string{reason}
 // filter is one rule for which nodes do; nil means this one does.
 type filter func(pod *corev1.Pod, n *nodeInfo) *refusal
 
+// Of many nodes only a part is scored, as in Kubernetes: half of a hundred,
+// less of more, down to a twentieth, but never fewer than enoughAtLeast.
+const (
+	enoughAtLeast = 100
+	enoughPercent = 50
+	percentLess   = 125 // nodes for which the percentage sinks by one
+	percentLeast  = 5
+)
+
+// enough is how many fitting nodes are worth scoring. The next placement
+// starts where this one stopped (world.start), so that all get their turn.
+func enough(nodes int) int {
+	if nodes <= enoughAtLeast {
+		return nodes
+	}
+	return max(nodes*max(enoughPercent-nodes/percentLess, percentLeast)/100, enoughAtLeast)
+}
+
 // place chooses the node for pod: of those that every filter lets through the
-// one with the best score, and of equal ones the first by name. Without any it
-// returns nil and why. Pure.
+// one with the best score, and of equal ones the first that was looked at.
+// Without any it returns nil and why. Pure.
 func place(pod *corev1.Pod, w world) (*nodeInfo, unfit) {
 	why := unfit{nodes: len(w.nodes), whole: w.unfit, reasons: map[string]int{}}
 	if w.unfit != "" {
@@ -49,11 +68,12 @@ func place(pod *corev1.Pod, w world) (*nodeInfo, unfit) {
 	filters := []filter{unschedulable, nodeName, taints, nodeAffinity(pod), ports(pod), resources(pod),
 		volumes(w), topologySpread(pod, w), podAffinity(pod, w)}
 	var fits []*nodeInfo
-	for _, n := range w.nodes {
-		if r := firstRefusal(filters, pod, n); r == nil {
-			fits = append(fits, n)
-		} else {
+	for i := range w.nodes {
+		n := w.nodes[(w.start+i)%len(w.nodes)]
+		if r := firstRefusal(filters, pod, n); r != nil {
 			why.count(r)
+		} else if fits = append(fits, n); len(fits) == enough(len(w.nodes)) {
+			break
 		}
 	}
 	if len(fits) == 0 {

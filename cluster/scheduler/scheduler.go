@@ -50,6 +50,7 @@ type Scheduler struct {
 	log    *slog.Logger
 	cache  *cache
 	queue  *waiting
+	start  int // of the next placement, see enough; the scheduling loop's own
 }
 
 // New returns a Scheduler. It starts nothing.
@@ -124,7 +125,11 @@ func (s *Scheduler) try(ctx context.Context, w *waitingPod) (*waitingPod, string
 		s.queue.retry(w)
 		return w, ""
 	}
+	world.start = s.start
 	chosen, why := place(pod, world)
+	if n := len(world.nodes); n > enoughAtLeast {
+		s.start = (s.start + enough(n)) % n
+	}
 	if chosen == nil {
 		s.refuse(ctx, w, corev1.PodReasonUnschedulable, why.String(), true)
 		return w, ""

@@ -30,13 +30,14 @@ func best(pod *corev1.Pod, nodes []*nodeInfo, w world) *nodeInfo {
 	if len(nodes) == 1 {
 		return nodes[0]
 	}
+	cpu, memory := fractions(pod, nodes)
 	scores := []score{
 		{weightTaints, normalized(fewTaints(pod, nodes))},
 		{weightAffinity, normalized(preferredNodes(pod, nodes))},
 		{weightAffinity, normalized(preferredPods(pod, nodes, w))},
 		{weightSpread, normalized(preferredSpread(pod, nodes, w))},
-		{weightResources, leastAllocated(pod, nodes)},
-		{weightResources, balanced(pod, nodes)},
+		{weightResources, leastAllocated(cpu, memory)},
+		{weightResources, balanced(cpu, memory)},
 	}
 	chosen, highest := nodes[0], math.Inf(-1)
 	for i, n := range nodes {
@@ -71,34 +72,36 @@ func normalized(v []float64) []float64 {
 	return v
 }
 
-// fractions returns which part of a node's CPU and memory would be taken.
-func fractions(pod *corev1.Pod, n *nodeInfo) (cpu, memory float64) {
+// fractions returns which part of each node's CPU and memory would be taken.
+func fractions(pod *corev1.Pod, nodes []*nodeInfo) (cpu, memory []float64) {
 	want := requests(pod)
-	part := func(name corev1.ResourceName, otherwise int64) float64 {
-		if n.allocatable[name] <= 0 {
-			return 1
+	part := func(name corev1.ResourceName, otherwise int64) []float64 {
+		asked, parts := max(want[name], otherwise), make([]float64, len(nodes))
+		for i, n := range nodes {
+			parts[i] = 1
+			if there := n.allocatable[name]; there > 0 {
+				parts[i] = min(float64(n.requested[name]+asked)/float64(there), 1)
+			}
 		}
-		taken := n.requested[name] + max(want[name], otherwise)
-		return min(float64(taken)/float64(n.allocatable[name]), 1)
+		return parts
 	}
 	return part(corev1.ResourceCPU, defaultCPU), part(corev1.ResourceMemory, defaultMemory)
 }
 
-func leastAllocated(pod *corev1.Pod, nodes []*nodeInfo) []float64 {
-	v := make([]float64, len(nodes))
-	for i, n := range nodes {
-		cpu, memory := fractions(pod, n)
-		v[i] = most * ((1 - cpu) + (1 - memory)) / 2
+// leastAllocated prefers nodes of which less is taken.
+func leastAllocated(cpu, memory []float64) []float64 {
+	v := make([]float64, len(cpu))
+	for i := range v {
+		v[i] = most * ((1 - cpu[i]) + (1 - memory[i])) / 2
 	}
 	return v
 }
 
 // balanced prefers nodes whose CPU and memory are taken to the same part.
-func balanced(pod *corev1.Pod, nodes []*nodeInfo) []float64 {
-	v := make([]float64, len(nodes))
-	for i, n := range nodes {
-		cpu, memory := fractions(pod, n)
-		v[i] = most * (1 - math.Abs(cpu-memory)/2)
+func balanced(cpu, memory []float64) []float64 {
+	v := make([]float64, len(cpu))
+	for i := range v {
+		v[i] = most * (1 - math.Abs(cpu[i]-memory[i])/2)
 	}
 	return v
 }
