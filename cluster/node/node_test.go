@@ -487,6 +487,27 @@ func TestOrphanedSandboxIsRemoved(t *testing.T) {
 	})
 }
 
+func TestEphemeralContainer(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.create(testPod(nil))
+		w.after(time.Second)
+		p := w.pod().DeepCopy()
+		p.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debugger", Image: "tools:1"}}}
+		if _, err := builtin.Pods.Update(context.Background(), w.verbs, p, object.WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		w.after(time.Second)
+		if s := w.status("debugger"); s.State.Running == nil {
+			t.Fatalf("status %+v", s)
+		}
+		w.runtime.exit(w.runtime.latest("debugger").ID, 1)
+		w.after(10 * time.Minute)
+		if s := w.status("debugger"); s.State.Terminated == nil || s.RestartCount != 0 || w.pod().Status.Phase != corev1.PodRunning {
+			t.Errorf("status %+v, phase %s", s, w.pod().Status.Phase)
+		}
+	})
+}
+
 func TestNodeAndLease(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.after(time.Second)

@@ -79,7 +79,22 @@ func decide(v view) plan {
 	for i := range v.pod.Spec.Containers {
 		p.container(v, &v.pod.Spec.Containers[i], false)
 	}
+	for i := range v.pod.Spec.EphemeralContainers { // started once
+		if c := ephemeral(v.pod, i); v.latest[c.Name] == nil {
+			p.start = append(p.start, starting{spec: c})
+		}
+	}
 	return p
+}
+
+// ephemeral returns an ephemeral container (kubectl debug) as a container:
+// they have the same fields.
+func ephemeral(pod *corev1.Pod, i int) *corev1.Container {
+	return (*corev1.Container)(&pod.Spec.EphemeralContainers[i].EphemeralContainerCommon)
+}
+
+func isEphemeral(pod *corev1.Pod, name string) bool {
+	return slices.ContainsFunc(pod.Spec.EphemeralContainers, func(c corev1.EphemeralContainer) bool { return c.Name == name })
 }
 
 // over tells whether the pod has ended: an init container failed for good, or

@@ -71,7 +71,8 @@ func records(pod *corev1.Pod, sandbox cri.Sandbox, exists bool) map[string]*reco
 
 func statuses(pod *corev1.Pod) []corev1.ContainerStatus {
 	all := append([]corev1.ContainerStatus{}, pod.Status.InitContainerStatuses...)
-	return append(all, pod.Status.ContainerStatuses...)
+	all = append(all, pod.Status.ContainerStatuses...)
+	return append(all, pod.Status.EphemeralContainerStatuses...)
 }
 
 // recordFromStatus is what the pod's status tells about a container that the

@@ -336,5 +336,10 @@ func container(pod *corev1.Pod, name string) *corev1.Container {
 			}
 		}
 	}
+	for i := range pod.Spec.EphemeralContainers {
+		if c := ephemeral(pod, i); c.Name == name {
+			return c
+		}
+	}
 	return nil
 }

@@ -75,6 +75,11 @@ func podStatus(r report) corev1.PodStatus {
 	}
 	s.InitContainerStatuses = r.containerStatuses(r.pod.Spec.InitContainers, old.InitContainerStatuses, true)
 	s.ContainerStatuses = r.containerStatuses(r.pod.Spec.Containers, old.ContainerStatuses, false)
+	var debuggers []corev1.Container
+	for i := range r.pod.Spec.EphemeralContainers {
+		debuggers = append(debuggers, *ephemeral(r.pod, i))
+	}
+	s.EphemeralContainerStatuses = r.containerStatuses(debuggers, old.EphemeralContainerStatuses, false)
 	s.Phase = r.phase()
 	s.Reason, s.Message = "", r.origins()
 	if r.failed != nil {
@@ -180,7 +185,7 @@ func (r report) containerStatus(c *corev1.Container, old corev1.ContainerStatus,
 			b.delay, c.Name, r.pod.Name, r.pod.Namespace, r.pod.UID)}, true
 	}
 	l := r.latest[c.Name]
-	if l == nil || (l.stale && !r.plan.finished && !r.ended) {
+	if l == nil || l.stale && !r.plan.finished && !r.ended && !isEphemeral(r.pod, c.Name) {
 		if !waits {
 			w = waiting{reason: r.defaultReason(init)}
 		}

@@ -325,8 +325,11 @@ func (w *worker) event(pod *corev1.Pod, container, kind, reason, message string)
 	path := ""
 	if container != "" {
 		path = "spec.containers{" + container + "}"
-		if isInit(pod, container) {
+		switch {
+		case isInit(pod, container):
 			path = "spec.initContainers{" + container + "}"
+		case isEphemeral(pod, container):
+			path = "spec.ephemeralContainers{" + container + "}"
 		}
 	}
 	w.agent.Recorder.Event(pod, builtin.Pods.Kind, path, kind, reason, "%s", message)

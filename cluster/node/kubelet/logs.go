@@ -57,7 +57,8 @@ func (s *server) logs(w http.ResponseWriter, r *http.Request) {
 
 func hasContainer(pod *corev1.Pod, name string) bool {
 	is := func(c corev1.Container) bool { return c.Name == name }
-	return slices.ContainsFunc(pod.Spec.Containers, is) || slices.ContainsFunc(pod.Spec.InitContainers, is)
+	return slices.ContainsFunc(pod.Spec.Containers, is) || slices.ContainsFunc(pod.Spec.InitContainers, is) ||
+		slices.ContainsFunc(pod.Spec.EphemeralContainers, func(c corev1.EphemeralContainer) bool { return c.Name == name })
 }
 
 func logOptions(q url.Values) (o podlog.Options, previous bool, err error) {
@@ -133,7 +134,7 @@ func (s *server) logPath(pod *corev1.Pod, name string, previous bool) (string, e
 }
 
 func whyWaiting(pod *corev1.Pod, name string) string {
-	for _, list := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
+	for _, list := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses, pod.Status.EphemeralContainerStatuses} {
 		for _, s := range list {
 			if s.Name == name && s.State.Waiting != nil {
 				if s.State.Waiting.Message != "" && s.State.Waiting.Reason != "ContainerCreating" {

@@ -10,10 +10,12 @@ import (
 	"net/http"
 	"net/url"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/cri-streaming/pkg/streaming/portforward"
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 	utilexec "k8s.io/utils/exec"
@@ -53,13 +55,17 @@ func (s *server) attach(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	for _, spec := range append(pod.Spec.InitContainers[:len(pod.Spec.InitContainers):len(pod.Spec.InitContainers)], pod.Spec.Containers...) {
-		if spec.Name == c.Name && spec.TTY {
-			o.TTY, o.Stderr = true, false
-		}
+	if hasTerminal(pod, c.Name) {
+		o.TTY, o.Stderr = true, false
 	}
 	remotecommand.ServeAttach(w, r, streams{s, c}, "", c.PodUID, c.Name, o,
 		idleTimeout, creationTimeout, remotecommand.SupportedStreamingProtocols)
+}
+
+func hasTerminal(pod *corev1.Pod, name string) bool {
+	is := func(c corev1.Container) bool { return c.Name == name && c.TTY }
+	return slices.ContainsFunc(pod.Spec.Containers, is) || slices.ContainsFunc(pod.Spec.InitContainers, is) ||
+		slices.ContainsFunc(pod.Spec.EphemeralContainers, func(c corev1.EphemeralContainer) bool { return c.Name == name && c.TTY })
 }
 
 // run runs a command and answers with its output.
