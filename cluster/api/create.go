@@ -30,24 +30,38 @@ func (s *Server) Create(ctx context.Context, r object.Resource, o object.Object,
 	if w.Subresource != "" {
 		return s.createSubresource(ctx, k, object.KeyOf(o), o, w)
 	}
-	if !s.managed.Ready() {
-		return s.create(ctx, write{served: kind.Served{Kind: k}, WriteOptions: w, unmanaged: true}, o)
-	}
-	return s.create(ctx, write{served: kind.Served{Kind: k}, WriteOptions: w}, o)
+	return s.create(ctx, s.inProcess(k, w), o)
 }
 
 // write is what all writes know besides the object.
 type write struct {
 	served kind.Served // the version in which the client speaks
 	object.WriteOptions
-	// unmanaged: leave managedFields alone, because they are there already,
-	// or because their schemas are not parsed yet.
-	unmanaged bool
-	retry     bool // on conflicts: the client named no resourceVersion
+	fields fieldsMode
+	retry  bool // on conflicts: the client named no resourceVersion
 	// check and mayCreate, if set, may refuse a write and the creation by
 	// an apply.
 	check     func(o, old object.Object) error
 	mayCreate func() error
+}
+
+// fieldsMode says what a write does to managedFields.
+type fieldsMode int
+
+const (
+	trackFields   fieldsMode = iota // record what the write changed
+	keepFields                      // leave them as they were
+	appliedFields                   // the object has the new ones already
+)
+
+// inProcess is a write by a part of the cluster. The parts that write before
+// the schemas for managedFields are parsed do not wait for that.
+func (s *Server) inProcess(k *kind.Kind, o object.WriteOptions) write {
+	w := write{served: kind.Served{Kind: k}, WriteOptions: o}
+	if !s.managed.Ready() {
+		w.fields = keepFields
+	}
+	return w
 }
 
 // generateTries is how often a generated name that is taken is replaced
@@ -114,7 +128,7 @@ func (s *Server) createNamed(ctx context.Context, w write, o object.Object) (obj
 	if k.Default != nil {
 		k.Default(o)
 	}
-	if !w.unmanaged {
+	if w.fields == trackFields {
 		s.managed.Created(w.served, o, w.FieldManager, now)
 	}
 	if k.PrepareCreate != nil {

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"sigs.k8s.io/yaml"
 )
 
 // kubectl runs the real kubectl against a cluster.
@@ -101,4 +103,102 @@ func TestKubectl(t *testing.T) {
 	k.want("", words("create ns temp"), "namespace/temp created")
 	k.want("", words("get all -A"), "service/kubernetes")
 	k.want("", words("get --raw /readyz?verbose"), "readyz check passed")
+}
+
+func TestKubectlServerSide(t *testing.T) {
+	t.Parallel()
+	k := newKubectl(t, start(t, nil))
+	k.want(deployment, words("apply --server-side -f -"), "serverside-applied")
+	changed := strings.Replace(deployment, "replicas: 2", "replicas: 4", 1)
+	if out, err := k.try(changed, words("apply --server-side --field-manager=other -f -")...); err == nil ||
+		!strings.Contains(out, `Apply failed with 1 conflict: conflict with "kubectl": .spec.replicas`) {
+		t.Errorf("conflict: %s", out)
+	}
+	k.want(changed, words("apply --server-side --field-manager=other --force-conflicts -f -"), "serverside-applied")
+	if out, err := k.try(deployment, words("diff -f -")...); err == nil || !strings.Contains(out, "-  replicas: 4\n+  replicas: 2") {
+		t.Errorf("diff: %s", out)
+	}
+	k.want(deployment, words("apply -f - --dry-run=server"), "configured (server dry run)")
+	k.want("", words("get deploy web -o jsonpath={.spec.replicas}"), "4")
+	if out, err := k.try(strings.Replace(deployment, "spec:", "spec:\n  nonsense: 1", 1), words("create -f -")...); err == nil ||
+		!strings.Contains(out, `strict decoding error: unknown field "spec.nonsense"`) {
+		t.Errorf("strict: %s", out)
+	}
+}
+
+// many has an object of most kinds that charts use.
+const many = `
+{apiVersion: batch/v1, kind: CronJob, metadata: {name: x}, spec: {schedule: "* * * * *", jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}}}}
+---
+{apiVersion: batch/v1, kind: Job, metadata: {name: x}, spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}}
+---
+{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: x}, spec: {defaultBackend: {service: {name: s, port: {number: 80}}}}}
+---
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: x}, spec: {podSelector: {}}}
+---
+{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: x}, spec: {minAvailable: 1, selector: {matchLabels: {a: b}}}}
+---
+{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: x}, spec: {maxReplicas: 3, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: d}}}
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: x}, rules: [{apiGroups: [""], resources: [pods], verbs: [get]}]}
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: x}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: x}, subjects: [{kind: ServiceAccount, name: default, namespace: default}]}
+---
+{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: x}, spec: {serviceName: x, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}}}
+---
+{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: x}, spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}}}
+---
+{apiVersion: v1, kind: ResourceQuota, metadata: {name: x}, spec: {hard: {pods: "10"}}}
+---
+{apiVersion: v1, kind: LimitRange, metadata: {name: x}, spec: {limits: [{type: Container, default: {cpu: 1}}]}}
+---
+{apiVersion: v1, kind: PersistentVolume, metadata: {name: x}, spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], hostPath: {path: /tmp}}}
+---
+{apiVersion: v1, kind: Secret, metadata: {name: x}, stringData: {a: b}}
+---
+{apiVersion: v1, kind: Node, metadata: {name: x}}
+---
+{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: x}, provisioner: pkg.internal/local}
+---
+{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: x}, spec: {holderIdentity: me}}
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: x}, addressType: IPv4, endpoints: [{addresses: [10.0.0.1]}]}
+`
+
+func TestKubectlManyKinds(t *testing.T) {
+	t.Parallel()
+	k := newKubectl(t, start(t, nil))
+	many := jsonStream(t, many)
+	k.want(many, words("apply -f -"), "cronjob.batch/x created", "Warning: NetworkPolicy default/x is stored, but nothing in this cluster acts on it yet")
+	versions := words("get -f - -o jsonpath={range.items[*]}{.kind}={.metadata.resourceVersion},{end}")
+	before := k.run(many, versions...)
+	k.run(many, words("apply -f -")...)
+	if after := k.run(many, versions...); after != before || strings.Count(after, ",") != 18 {
+		t.Errorf("applying again changed something:\n%s\n%s", before, after)
+	}
+	k.want(many, words("apply --server-side --force-conflicts -f -"), "serverside-applied")
+	k.want(many, words("get -f - -o yaml"), "kind: HorizontalPodAutoscaler")
+	k.want("", words("get hpa.v1.autoscaling,cronjob,job,ingress,netpol,pdb,sts,ds,quota,limits,pv,secret,node,sc,lease,endpointslice"), "x ")
+	k.want("", words("label node x zone=a"), "labeled")
+	k.want("", words("cordon x"), "node/x cordoned")
+	k.want("", words("taint node x k=v:NoSchedule"), "tainted")
+	k.want("", words("autoscale sts x --name=y --max=3"), "autoscaled")
+	k.want("", words("wait --for=jsonpath={.spec.replicas}=1 sts/x --timeout=5s"), "condition met")
+	k.want(many, words("delete -f -"), `secret "x" deleted`)
+}
+
+// jsonStream turns YAML documents into JSON ones: kubectl takes what begins
+// with a brace for JSON.
+func jsonStream(t *testing.T, docs string) string {
+	t.Helper()
+	var out strings.Builder
+	for _, d := range strings.Split(docs, "---") {
+		j, err := yaml.YAMLToJSON([]byte(d))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Write(j)
+		out.WriteByte('\n')
+	}
+	return out.String()
 }

@@ -30,7 +30,7 @@ func (s *Server) Patch(ctx context.Context, r object.Resource, key object.Key, t
 	if !ok {
 		return nil, notServed(r)
 	}
-	o, _, err := s.patch(ctx, write{served: kind.Served{Kind: k}, WriteOptions: w, unmanaged: !s.managed.Ready()}, key, t, p)
+	o, _, err := s.patch(ctx, s.inProcess(k, w), key, t, p)
 	return o, err
 }
 
@@ -178,7 +178,7 @@ func (s *Server) apply(ctx context.Context, w write, key object.Key, p []byte) (
 		return nil, false, apierrors.NewBadRequest("the namespace of the provided object does not match the namespace sent on the request")
 	}
 	s.managed.Prepare()
-	w.unmanaged, w.retry = true, patch.GetResourceVersion() == ""
+	w.fields, w.retry = appliedFields, patch.GetResourceVersion() == ""
 	for try := 1; ; try++ {
 		o, err := s.modify(ctx, w, key, func(old object.Object) (object.Object, error) {
 			return s.applied(w, old, patch)

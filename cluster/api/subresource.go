@@ -59,7 +59,8 @@ func (s *Server) bind(ctx context.Context, k *kind.Kind, key object.Key, b *core
 		return nil, apierrors.NewInvalid(schema.GroupKind{Kind: "Binding"}, key.Name, field.ErrorList{
 			field.Required(field.NewPath("target", "name"), "")})
 	}
-	opts := write{served: kind.Served{Kind: k}, WriteOptions: w, unmanaged: !s.managed.Ready(), retry: true}
+	// As in Kubernetes, nobody comes to own the fields that binding sets.
+	opts := write{served: kind.Served{Kind: k}, WriteOptions: w, fields: keepFields, retry: true}
 	opts.Subresource = "binding"
 	_, err := s.modify(ctx, opts, key, func(old object.Object) (object.Object, error) {
 		pod := old.DeepCopyObject().(*corev1.Pod)

@@ -27,7 +27,7 @@ func (s *Server) Update(ctx context.Context, r object.Resource, o object.Object,
 	if !ok {
 		return nil, notServed(r)
 	}
-	return s.update(ctx, write{served: kind.Served{Kind: k}, WriteOptions: w, unmanaged: !s.managed.Ready()}, object.KeyOf(o), o)
+	return s.update(ctx, s.inProcess(k, w), object.KeyOf(o), o)
 }
 
 // update replaces the object k by o, which is of the stored version, or with
@@ -199,14 +199,16 @@ func (s *Server) prepareUpdate(w write, old, o object.Object) (object.Object, er
 		k.PrepareUpdate(o, old)
 	}
 	dedupOwners(o)
-	if !w.unmanaged {
+	switch w.fields {
+	case trackFields:
 		if err := s.managed.Updated(w.served, w.Subresource, old, o, w.FieldManager); err != nil {
 			return nil, apierrors.NewInternalError(err)
 		}
-	} else if w.FieldManager == "" || o.GetManagedFields() == nil {
+	case keepFields:
 		o.SetManagedFields(old.GetManagedFields())
+	case appliedFields:
 	}
-	if k.Generation && w.Subresource != "status" && contentChanged(o, old) {
+	if k.Generation && w.Subresource != "status" && w.Subresource != "binding" && contentChanged(o, old) {
 		o.SetGeneration(old.GetGeneration() + 1)
 	}
 	if errs := s.validateChange(w, old, o); len(errs) > 0 {

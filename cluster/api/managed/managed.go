@@ -98,31 +98,64 @@ func (f *Fields) Created(v kind.Served, o object.Object, manager string, now met
 
 // fieldSet returns all fields of a typed object that an empty one has not.
 func (f *Fields) fieldSet(o object.Object) (*fieldpath.Set, error) {
-	gvk := o.GetObjectKind().GroupVersionKind()
-	e, ok := f.empty.Load(gvk)
-	if !ok {
-		v, ok := f.kinds.ForKind(gvk)
-		if !ok {
-			return nil, fmt.Errorf("%s is not served", gvk)
-		}
-		empty := v.NewObject()
-		empty.GetObjectKind().SetGroupVersionKind(gvk)
-		tv, err := f.converter.ObjectToTyped(empty, typed.AllowDuplicates)
-		if err != nil {
-			return nil, err
-		}
-		e, _ = f.empty.LoadOrStore(gvk, tv)
-	}
-	empty := e.(*typed.TypedValue)
-	v, err := value.NewValueReflect(o)
+	empty, err := f.emptyOf(o.GetObjectKind().GroupVersionKind())
 	if err != nil {
 		return nil, err
 	}
-	diff, err := empty.Compare(typed.AsTypedUnvalidated(v, empty.Schema(), empty.TypeRef()))
+	full, err := unchecked{f}.ObjectToTyped(o)
+	if err != nil {
+		return nil, err
+	}
+	diff, err := empty.Compare(full)
 	if err != nil {
 		return nil, err
 	}
 	return diff.Modified.Union(diff.Added), nil
+}
+
+// emptyOf returns an empty object of a typed kind, which knows its schema.
+func (f *Fields) emptyOf(gvk schema.GroupVersionKind) (*typed.TypedValue, error) {
+	if e, ok := f.empty.Load(gvk); ok {
+		return e.(*typed.TypedValue), nil
+	}
+	v, ok := f.kinds.ForKind(gvk)
+	if !ok {
+		return nil, runtime.NewNotRegisteredErrForKind("kinds", gvk)
+	}
+	o := v.NewObject()
+	o.GetObjectKind().SetGroupVersionKind(gvk)
+	tv, err := f.converter.ObjectToTyped(o, typed.AllowDuplicates)
+	if err != nil {
+		return nil, err
+	}
+	e, _ := f.empty.LoadOrStore(gvk, tv)
+	return e.(*typed.TypedValue), nil
+}
+
+// unchecked is the TypeConverter that does not compare Go objects with their
+// schema, which they fit by their type: that would be half of the work of an
+// update. Unstructured objects, such as applied configurations, are checked.
+type unchecked struct{ *Fields }
+
+// ObjectToTyped implements managedfields.TypeConverter.
+func (c unchecked) ObjectToTyped(o runtime.Object, opts ...typed.ValidationOptions) (*typed.TypedValue, error) {
+	if _, ok := o.(*unstructured.Unstructured); ok {
+		return c.converter.ObjectToTyped(o, opts...)
+	}
+	empty, err := c.emptyOf(o.GetObjectKind().GroupVersionKind())
+	if err != nil {
+		return nil, err
+	}
+	v, err := value.NewValueReflect(o)
+	if err != nil {
+		return nil, err
+	}
+	return typed.AsTypedUnvalidated(v, empty.Schema(), empty.TypeRef()), nil
+}
+
+// TypedToObject implements managedfields.TypeConverter.
+func (c unchecked) TypedToObject(v *typed.TypedValue) (runtime.Object, error) {
+	return c.converter.TypedToObject(v)
 }
 
 // Updated records in o that manager changed what differs from live. Both are
@@ -165,7 +198,7 @@ func (f *Fields) manager(v kind.Served, subresource string) (*managedfields.Fiel
 	if m, ok := f.managers.Load(key); ok {
 		return m.(*managedfields.FieldManager), nil
 	}
-	types, build := f.converter, managedfields.NewDefaultFieldManager
+	types, build := managedfields.TypeConverter(unchecked{f}), managedfields.NewDefaultFieldManager
 	if custom(v.Kind) {
 		types, build = managedfields.NewDeducedTypeConverter(), managedfields.NewDefaultCRDFieldManager
 	}
