@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -189,6 +190,117 @@ func TestUnreadableRecordsAreRemoved(t *testing.T) {
 	all, err := f.Sandboxes(context.Background())
 	if err != nil || len(all) != 1 || all[0].PodUID != pod || len(all[0].Containers) != 0 {
 		t.Errorf("sandboxes %+v, %v", all, err)
+	}
+}
+
+// A shim must not hold what the agent got from whoever started it: a shell that
+// waits for the end of a pipe would wait for the pod's end.
+func TestShimHoldsNoInheritedPipe(t *testing.T) {
+	f := newFixture(t)
+	var ends [2]int
+	if err := unix.Pipe(ends[:]); err != nil { // without close-on-exec
+		t.Fatal(err)
+	}
+	pod := f.pod(nil)
+	f.start(pod, f.shell("sleep 100"))
+	if err := unix.Close(ends[1]); err != nil {
+		t.Fatal(err)
+	}
+	r := os.NewFile(uintptr(ends[0]), "pipe")
+	defer r.Close()
+	done := make(chan error, 1)
+	go func() {
+		_, err := r.Read(make([]byte, 1))
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != io.EOF {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("the pod holds the pipe")
+	}
+}
+
+// The shim's size is one of the figures that the product promises: at most 4 MiB
+// resident and 1 MiB of its own; a burst of output may cost little more.
+func TestShimIsSmall(t *testing.T) {
+	f := newFixture(t)
+	pod := f.pod(nil)
+	c := f.start(pod, f.shell("echo hello; until [ -e /dev/shm/go ]; do sleep 0.05; done; head -c 1000000 /dev/zero | tr '\\0' '\\n'; echo done; sleep 100"))
+	check := func(residentKiB, ownKiB int) {
+		t.Helper()
+		status, err := os.ReadFile("/proc/" + strconv.Itoa(f.find(pod).live().shimPID) + "/status")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(status)) {
+			name, value, _ := strings.Cut(line, ":")
+			limit, ok := map[string]int{"VmRSS": residentKiB, "RssAnon": ownKiB}[name]
+			if !ok {
+				continue
+			}
+			kib, err := strconv.Atoi(strings.Fields(value)[0])
+			if err != nil || kib > limit {
+				t.Errorf("%s is %d KiB, more than %d; %v", name, kib, limit, err)
+			}
+			t.Logf("%s: %d KiB", name, kib)
+		}
+	}
+	eventually(t, "it runs", func() bool { return f.output(c) == "hello\n" })
+	check(4<<10, 1<<10)
+	if err := os.WriteFile(filepath.Join(f.find(pod).shm(), "go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all output is logged", func() bool { return strings.HasSuffix(f.output(c), "done\n") })
+	check(4<<10, 1280)
+}
+
+func TestManyLayers(t *testing.T) {
+	f := newFixture(t)
+	layers := f.image.Layers
+	for i := range 100 {
+		dir := filepath.Join(t.TempDir(), strings.Repeat("long", 20), strconv.Itoa(i))
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "top"), []byte(strconv.Itoa(i)+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		layers = append(layers, dir)
+	}
+	c := f.shell("cat /top")
+	c.Image.Layers = layers
+	if got, out := f.run(c); got.ExitCode != 0 || out != "99\n" {
+		t.Errorf("ended as %+v, output %q", got, out)
+	}
+}
+
+func TestCheckNamesAllThatIsMissing(t *testing.T) {
+	require(t)
+	own, err := readLimits()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := check(own); err != nil {
+		t.Error(err)
+	}
+	err = check(limits{capabilities: []string{"CAP_CHOWN"}})
+	if err == nil || !strings.Contains(err.Error(), "CAP_SYS_ADMIN") || !strings.Contains(err.Error(), "CAP_SETUID") || strings.Contains(err.Error(), "CAP_CHOWN") {
+		t.Errorf("error %v", err)
+	}
+	for _, change := range []func(*Config){
+		func(c *Config) { c.ShimPath += ".missing" },
+		func(c *Config) { c.Root = "relative" },
+		func(c *Config) { c.CgroupParent = "/" },
+	} {
+		c := Config{Root: t.TempDir(), Run: t.TempDir(), ShimPath: programs.shim, HelperPath: programs.helper, CgroupParent: "pkg-test/none"}
+		change(&c)
+		if r, err := New(c); err == nil {
+			t.Errorf("%+v was accepted", c)
+			_ = r.Close()
+		}
 	}
 }
 

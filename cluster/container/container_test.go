@@ -174,7 +174,7 @@ func TestStats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.CPUNanoseconds == 0 || s.MemoryRSS < 3<<20 || s.MemoryWorkingSet < s.MemoryRSS/2 || s.Pids != 2 {
+	if s.CPUNanoseconds == 0 || s.MemoryRSS < 3<<20 || s.MemoryWorkingSet < s.MemoryRSS/2 || s.Pids == 0 {
 		t.Errorf("stats %+v", s)
 	}
 	p, err := f.PodStats(t.Context(), pod)

@@ -242,6 +242,9 @@ func (f *fixture) output(c cri.Container) string {
 	}
 	var out strings.Builder
 	for line := range strings.Lines(string(b)) {
+		if !strings.HasSuffix(line, "\n") {
+			break // being written
+		}
 		fields := strings.SplitN(line, " ", 4)
 		if len(fields) != 4 {
 			f.t.Fatalf("malformed log line %q", line)

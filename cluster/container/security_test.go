@@ -37,6 +37,22 @@ func TestUser(t *testing.T) {
 			}
 		})
 	}
+	// Links are followed inside the image only.
+	for _, to := range []string{"/etc/real", "../../../../../../etc/real"} {
+		dir := t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, "etc"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "etc", "real"), []byte("linked:x:77:78:::\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(to, filepath.Join(dir, "etc", "passwd")); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := lookUser(dir, cri.User{Name: "linked"}); err != nil || got.UID != 77 || got.GID != 78 {
+			t.Errorf("through a link to %s: %+v, %v", to, got, err)
+		}
+	}
 	c := f.shell("id")
 	c.User.NonRoot = true
 	if _, err := f.StartContainer(t.Context(), f.pod(nil), c); !errors.Is(err, ErrNonRoot) {

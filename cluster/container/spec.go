@@ -2,6 +2,7 @@ package container
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -82,9 +83,11 @@ func (s *sandbox) process(c cri.ContainerConfig, rootfs string) (*specs.Process,
 // environment completes the container's; of equal names the last one counts.
 func (s *sandbox) environment(c cri.ContainerConfig) []string {
 	env := []string{defaultPath}
-	if s.config.Hostname != "" {
-		env = append(env, "HOSTNAME="+s.config.Hostname)
+	hostname := s.config.Hostname
+	if hostname == "" {
+		hostname, _ = os.Hostname() // the pod has the host's
 	}
+	env = append(env, "HOSTNAME="+hostname)
 	if c.TTY {
 		env = append(env, "TERM=xterm")
 	}
@@ -198,8 +201,7 @@ func (s *sandbox) setMounts(spec *specs.Spec, c cri.ContainerConfig) {
 		target := filepath.Clean(m.ContainerPath)
 		mounts = slices.DeleteFunc(mounts, func(own specs.Mount) bool { return own.Destination == target })
 		mounts = append(mounts, mount(m, target))
-		switch {
-		case m.Propagation == "Bidirectional":
+		if m.Propagation == "Bidirectional" {
 			spec.Linux.RootfsPropagation = "rshared"
 		}
 	}

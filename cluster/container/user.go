@@ -9,8 +9,8 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 
+	securejoin "github.com/cyphar/filepath-securejoin"
 	"github.com/moby/sys/user"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -27,16 +27,11 @@ const maxUserFile = 8 << 20
 // group files. As in Kubernetes, a given UID's primary group and memberships
 // are the image's, unless a GID is given.
 func lookUser(rootfs string, u cri.User) (specs.User, error) {
-	root, err := os.OpenRoot(rootfs) // an image's links must not lead to the host's files
+	passwd, err := readUserFile(rootfs, "etc/passwd")
 	if err != nil {
 		return specs.User{}, err
 	}
-	defer root.Close()
-	passwd, err := readUserFile(root, "etc/passwd")
-	if err != nil {
-		return specs.User{}, err
-	}
-	group, err := readUserFile(root, "etc/group")
+	group, err := readUserFile(rootfs, "etc/group")
 	if err != nil {
 		return specs.User{}, err
 	}
@@ -67,19 +62,26 @@ func lookUser(rootfs string, u cri.User) (specs.User, error) {
 	return out, nil
 }
 
-// readUserFile reads one file of the image; a missing one is empty.
-func readUserFile(root *os.Root, path string) (io.Reader, error) {
-	f, err := root.Open(path)
-	if errors.Is(err, fs.ErrNotExist) || (err != nil && strings.Contains(err.Error(), "escapes")) {
+// readUserFile reads one file of the image; a missing one is empty. Links are
+// followed as in the container, so that they cannot lead to the host's files;
+// nothing runs in it yet that could change them meanwhile.
+func readUserFile(rootfs, name string) (io.Reader, error) {
+	path, err := securejoin.SecureJoin(rootfs, name)
+	if err != nil {
+		return nil, err
+	}
+	st, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) || (err == nil && !st.Mode().IsRegular()) {
 		return &bytes.Reader{}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		return &bytes.Reader{}, err
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
 	}
+	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxUserFile))
 	return bytes.NewReader(b), err
 }

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -105,8 +106,11 @@ func (s *Store) cached(ctx context.Context, a *apt, packages []candidate, report
 	if _, err := os.Stat(place); err == nil {
 		return s.fromCache(place)
 	}
-	tmp, err := os.MkdirTemp(dir, ".tmp-")
-	if err != nil {
+	tmp := filepath.Join(dir, ".tmp-"+key) // under the lock; what an interrupted build left goes
+	if err := os.RemoveAll(tmp); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(tmp, 0o755); err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(tmp)
@@ -247,7 +251,9 @@ func (s *Store) bootstrap(ctx context.Context, a *apt, packages []candidate, rel
 	cmd := exec.CommandContext(ctx, "mmdebstrap", args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "TMPDIR="+dir, "PKG_APT_LISTS="+filepath.Join(a.dir, "lists"),
 		fmt.Sprintf("SOURCE_DATE_EPOCH=%d", released.Unix()))
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it unmounts what it mounted
+	// What it mounts is seen by it alone, and goes with it however it ends.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it cleans up
 	cmd.WaitDelay = 20 * time.Second
 	talk := &talkWriter{report: report}
 	cmd.Stderr = talk

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -173,5 +174,30 @@ func TestMissingProgramIsNamed(t *testing.T) {
 	}
 	if errors.Is(err, ErrInvalidName) {
 		t.Error("it is not the name that is wrong")
+	}
+}
+
+func TestLockFileWaits(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	unlock, err := lockFile(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := lockFile(ctx, path); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a lock that is held: %v", err)
+	}
+	got := make(chan error, 1)
+	go func() {
+		again, err := lockFile(t.Context(), path)
+		if err == nil {
+			again()
+		}
+		got <- err
+	}()
+	unlock()
+	if err := <-got; err != nil {
+		t.Error(err)
 	}
 }

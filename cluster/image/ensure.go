@@ -84,11 +84,7 @@ func (s *Store) resolve(ctx context.Context, normal string, policy cri.PullPolic
 		return img, errors.Join(err, perr)
 	}
 	s.log.Info("no registry answers; an image of Debian packages stands in", "image", normal, "substitute", sub.Image, "error", err)
-	host := ref.Context().RegistryStr()
-	if host == dockerHubAPI {
-		host = dockerHub
-	}
-	record := refRecord{Name: normal, Origin: fmt.Sprintf("since %s could not be reached", host)}
+	record := refRecord{Name: normal, Origin: fmt.Sprintf("since %s could not be reached", hubName(ref.Context().RegistryStr()))}
 	built, berr := s.ensureBuilt(ctx, record, d, sub.Config, refresh, report)
 	if berr != nil {
 		return img, fmt.Errorf("%w; its substitute %s: %w", err, sub.Image, berr)

@@ -146,13 +146,13 @@ func (s *Store) transport() *http.Transport {
 			conn, err := dialer.DialContext(ctx, network, address)
 			if err != nil && ctx.Err() == nil {
 				host, _, _ := net.SplitHostPort(address)
-				return nil, &connectError{host, err}
+				return nil, &connectError{hubName(host), err}
 			}
 			return conn, err
 		},
 		OnProxyConnectResponse: func(_ context.Context, proxy *url.URL, req *http.Request, resp *http.Response) error {
 			if resp.StatusCode != http.StatusOK {
-				return &connectError{req.URL.Hostname(), fmt.Errorf("proxy %s answered %s", proxy.Host, resp.Status)}
+				return &connectError{hubName(req.URL.Hostname()), fmt.Errorf("proxy %s answered %s", proxy.Host, resp.Status)}
 			}
 			return nil
 		},
@@ -164,6 +164,14 @@ func (s *Store) transport() *http.Transport {
 	}
 }
 
+// hubName is a host as users know it.
+func hubName(host string) string {
+	if host == dockerHubAPI {
+		return dockerHub
+	}
+	return host
+}
+
 // readable turns a registry's error into what a user can act on.
 func readable(normal string, err error) error {
 	var ce *connectError
@@ -172,7 +180,7 @@ func readable(normal string, err error) error {
 	}
 	var uerr *url.Error
 	if errors.As(err, &uerr) && strings.Contains(uerr.Err.Error(), "TLS handshake timeout") {
-		return &connectError{hostOf(uerr.URL), uerr.Err}
+		return &connectError{hubName(hostOf(uerr.URL)), uerr.Err}
 	}
 	var te *transport.Error
 	if errors.As(err, &te) {

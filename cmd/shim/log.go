@@ -69,15 +69,13 @@ func (c *container) pump(from *os.File, kind byte, stream string) {
 	defer from.Close()
 	buf := make([]byte, maxLogLine)
 	var held int // bytes at the start of buf that are the beginning of a line
-	var out []byte
+	out := make([]byte, 0, flushSize+maxLogLine+linePrefix)
+	write := c.log.write // once: nothing in the loop allocates
 	for {
 		n, err := from.Read(buf[held:])
 		if n > 0 {
 			c.broadcast(kind, buf[held:held+n])
-			out, held = format(out[:0], buf, held+n, stream, time.Now())
-			if len(out) > 0 {
-				c.log.write(out)
-			}
+			out, held = format(out[:0], buf, held+n, stream, time.Now(), write)
 		}
 		if err != nil {
 			break
@@ -88,10 +86,21 @@ func (c *container) pump(from *os.File, kind byte, stream string) {
 	}
 }
 
-// format appends the complete lines of buf[:n] to out, and a full buffer
-// without a line's end as a partial line. It moves the rest to the start of buf
-// and returns its length.
-func format(out, buf []byte, n int, stream string, now time.Time) ([]byte, int) {
+// flushSize is how much of the log is gathered for one write.
+const flushSize = 8 << 10
+
+// linePrefix is room for a log line's time, stream and tag, and its end.
+const linePrefix = 64
+
+// format writes the complete lines of buf[:n], and a full buffer without a
+// line's end as a partial line. It moves the rest to the start of buf and
+// returns its length, and out, the room that it works in, for the next call.
+func format(out, buf []byte, n int, stream string, now time.Time, write func([]byte)) ([]byte, int) {
+	defer func() {
+		if len(out) > 0 {
+			write(out)
+		}
+	}()
 	rest := buf[:n]
 	for {
 		i := bytes.IndexByte(rest, '\n')
@@ -100,9 +109,14 @@ func format(out, buf []byte, n int, stream string, now time.Time) ([]byte, int) 
 		}
 		out = appendLine(out, stream, 'F', rest[:i], now)
 		rest = rest[i+1:]
+		if len(out) >= flushSize {
+			write(out)
+			out = out[:0]
+		}
 	}
 	if len(rest) == len(buf) {
-		return appendLine(out, stream, 'P', rest, now), 0
+		out = appendLine(out, stream, 'P', rest, now)
+		return out, 0
 	}
 	return out, copy(buf, rest)
 }

@@ -25,7 +25,8 @@ func TestFormat(t *testing.T) {
 	} {
 		buf := make([]byte, 8)
 		n := copy(buf, test.in)
-		out, held := format(nil, buf, n, "stdout", now)
+		var out []byte
+		_, held := format(nil, buf, n, "stdout", now, func(b []byte) { out = append(out, b...) })
 		if string(out) != test.want || string(buf[:held]) != test.held {
 			t.Errorf("%s: %q, held %q", test.name, out, buf[:held])
 		}
@@ -38,14 +39,12 @@ func FuzzFormat(f *testing.F) {
 	f.Add([]byte("a\nbb\nccccccccccccccccccccc\n"), uint8(3))
 	f.Fuzz(func(t *testing.T, in []byte, step uint8) {
 		buf := make([]byte, 16)
-		var log []byte
+		var log, room []byte
 		held := 0
 		for rest := in; len(rest) > 0; {
 			n := copy(buf[held:min(len(buf), held+1+int(step)%16)], rest)
 			rest = rest[n:]
-			var out []byte
-			out, held = format(nil, buf, held+n, "s", time.Unix(0, 0))
-			log = append(log, out...)
+			room, held = format(room[:0], buf, held+n, "s", time.Unix(0, 0), func(b []byte) { log = append(log, b...) })
 		}
 		var got bytes.Buffer
 		for line := range strings.Lines(string(log)) {

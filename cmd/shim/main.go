@@ -35,7 +35,7 @@ const readyFD = 3
 
 func main() {
 	// A small heap that is collected often, and few threads.
-	debug.SetGCPercent(10)
+	debug.SetGCPercent(5)
 	runtime.GOMAXPROCS(1)
 
 	var err error
