@@ -66,7 +66,6 @@ func BootstrapRoles() []object.Object {
 		{"pkg.internal:health-viewer", groups(unauthenticatedGroup)},
 		{"system:monitoring", groups("system:monitoring")},
 		{"system:service-account-issuer-discovery", groups(accountsGroup)},
-		{"system:node", groups("system:nodes")},
 	} {
 		all = append(all, &rbacv1.ClusterRoleBinding{ObjectMeta: bootstrapMeta("", b.role), Subjects: b.subjects,
 			RoleRef: rbacv1.RoleRef{APIGroup: rbacGroup, Kind: "ClusterRole", Name: b.role}})
@@ -151,7 +150,8 @@ func viewRules() []rbacv1.PolicyRule {
 	}
 }
 
-// nodeRules are what a node's agent needs.
+// nodeRules are what a node's agent needs. Nobody has them by default, as in
+// Kubernetes: they would let each node read every Secret.
 func nodeRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
 		rule([]string{"create"}, "authentication.k8s.io", "tokenreviews"),

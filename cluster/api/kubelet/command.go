@@ -104,7 +104,11 @@ func (s *Server) translate(w http.ResponseWriter, r *http.Request, to *url.URL, 
 	go func() { // ends when the socket closes
 		defer cancel() // a client that is gone ends the command
 		defer close(sizes)
-		readSizes(ctx, c.resize, sizes)
+		if want.tty {
+			readSizes(ctx, c.resize, sizes)
+		} else {
+			io.Copy(io.Discard, c.resize)
+		}
 	}()
 	c.report(s.execute(ctx, to, want, c, sizes))
 }

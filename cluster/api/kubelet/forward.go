@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/gorilla/websocket"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	protocol "k8s.io/apimachinery/pkg/util/portforward"
 	"k8s.io/client-go/tools/portforward"
@@ -66,14 +67,14 @@ func (s *Server) portForward(w http.ResponseWriter, r *http.Request, t Target) e
 	}
 	to := nodeURL(node, "/portForward/"+pod.Namespace+"/"+pod.Name, query)
 	if wsstream.IsWebSocketRequestWithTunnelingProtocol(r) {
-		return s.tunnel(w, r, node, to)
+		return s.tunnel(w, r, pod, to)
 	}
 	return forward(w, r, to, s.nodes, func(err error) error { return unreachable(node, err) })
 }
 
 // tunnel connects a client that speaks SPDY inside a WebSocket with the
 // agent's plain SPDY.
-func (s *Server) tunnel(w http.ResponseWriter, r *http.Request, node string, to *url.URL) error {
+func (s *Server) tunnel(w http.ResponseWriter, r *http.Request, pod *corev1.Pod, to *url.URL) error {
 	out, err := http.NewRequestWithContext(r.Context(), http.MethodPost, to.String(), nil)
 	if err != nil {
 		return apierrors.NewInternalError(err)
@@ -87,15 +88,15 @@ func (s *Server) tunnel(w http.ResponseWriter, r *http.Request, node string, to 
 	}
 	resp, err := s.nodes.RoundTrip(out)
 	if err != nil {
-		return unreachable(node, err)
+		return unreachable(pod.Spec.NodeName, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusSwitchingProtocols {
-		return agentError(resp, to.Path)
+		return agentError(resp, pod.Name)
 	}
 	agent, ok := resp.Body.(io.ReadWriteCloser)
 	if !ok {
-		return unreachable(node, errors.New("the connection cannot be upgraded"))
+		return unreachable(pod.Spec.NodeName, errors.New("the connection cannot be upgraded"))
 	}
 	upgrader := websocket.Upgrader{
 		CheckOrigin:  func(*http.Request) bool { return true }, // credentials are not cookies
