@@ -32,9 +32,6 @@ func Save(w io.Writer, c *Chart, modified time.Time) error {
 	if err != nil {
 		return err
 	}
-	// Helm's own mark, by which it knows its archives; no time, no name.
-	zipper.Header.Extra = []byte("+aHR0cHM6Ly95b3V0dS5iZS96OVV6MWljandyTQo=")
-	zipper.Header.Comment = "Helm"
 	s := saver{tar: tar.NewWriter(zipper), modified: modified}
 	if err := s.chart(c, c.Name()); err != nil {
 		return err

@@ -117,6 +117,14 @@ func TestIncludeEndsEndlessRecursion(t *testing.T) {
 	}
 }
 
+func TestTplEndsEndlessRecursion(t *testing.T) {
+	c := testChart(t, "text: '{{ tpl .Values.text . }}'\n", map[string]string{"a.yaml": `{{ tpl .Values.text . }}`})
+	_, err := render(c, nil)
+	if err == nil || !strings.Contains(err.Error(), "tpl is nested more than 1000 times") {
+		t.Errorf("got %.300v", err)
+	}
+}
+
 func TestLookupAndRelease(t *testing.T) {
 	c := testChart(t, "", map[string]string{
 		"a.yaml": `

@@ -13,8 +13,12 @@ import (
 	"github.com/seed38700745/pkg/engine/internal/chartutil"
 )
 
-// maxInclude is how often one template may be active at once (Helm's number).
-const maxInclude = 1000
+// How deep templates may nest: one template inside itself by include (Helm's number),
+// and texts of tpl inside each other, which in Helm ends with the stack.
+const (
+	maxInclude = 1000
+	maxTpl     = 1000
+)
 
 // Marks that Helm puts around the text of required and fail, so that the chain of
 // templates around it can be cut from the message.
@@ -32,6 +36,7 @@ type run struct {
 	ctx    context.Context
 	in     Input
 	active map[string]int // how often a template is on the stack of includes
+	nested int            // calls of tpl on the stack
 	texts  map[string]*tplText
 	funcs  template.FuncMap // of the root set; only names matter to the parser
 	files  map[string]renderable
@@ -157,6 +162,14 @@ func (r *run) include(set *template.Template) func(string, any) (string, error) 
 // running the parsed text inside the set gives the same, and it is parsed once.
 func (r *run) tpl(set *template.Template) func(string, any) (string, error) {
 	return func(text string, data any) (string, error) {
+		if r.nested >= maxTpl {
+			return "", fmt.Errorf("tpl is nested more than %d times: does the text call itself?", maxTpl)
+		}
+		if err := r.ctx.Err(); err != nil {
+			return "", err
+		}
+		r.nested++
+		defer func() { r.nested-- }()
 		t, err := r.parseText(text)
 		if err != nil {
 			return "", fmt.Errorf("cannot parse template %q: %w", text, err)

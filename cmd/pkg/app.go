@@ -35,6 +35,7 @@ type app struct {
 
 	ConfigDir string // repositories.yaml, registry credentials, the chosen context
 	CacheDir  string // indexes and pulled charts
+	SystemDir string // what an administrator set up for everybody
 
 	global globalFlags
 	asHelm bool // called as helm: its defaults and texts
@@ -70,6 +71,7 @@ func newApp() *app {
 		Env:       os.Getenv,
 		ConfigDir: userDir("PKG_CONFIG_HOME", "XDG_CONFIG_HOME", ".config"),
 		CacheDir:  userDir("PKG_CACHE_HOME", "XDG_CACHE_HOME", ".cache"),
+		SystemDir: "/etc/pkg",
 		asHelm:    strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") == "helm",
 	}
 }

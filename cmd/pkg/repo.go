@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -27,9 +28,7 @@ type repoAddOptions struct {
 	repo.Repository
 	passwordStdin bool
 	force         bool
-	noUpdate      bool
-	plainHTTP     bool
-	timeout       string
+	timeout       time.Duration
 }
 
 func newRepoAddCommand(a *app) *cobra.Command {
@@ -48,13 +47,13 @@ func newRepoAddCommand(a *app) *cobra.Command {
 	f.StringVar(&o.Password, "password", "", "chart repository password")
 	f.BoolVar(&o.passwordStdin, "password-stdin", false, "read chart repository password from stdin")
 	f.BoolVar(&o.force, "force-update", false, "replace (overwrite) the repo if it already exists")
-	f.BoolVar(&o.noUpdate, "no-update", false, "Ignored. Formerly, it would disabled forced updates. It is deprecated by force-update.")
+	f.Bool("no-update", false, "accepted for helm's sake; without effect here")
 	f.StringVar(&o.CertFile, "cert-file", "", "identify HTTPS client using this SSL certificate file")
 	f.StringVar(&o.KeyFile, "key-file", "", "identify HTTPS client using this SSL key file")
 	f.StringVar(&o.CAFile, "ca-file", "", "verify certificates of HTTPS-enabled servers using this CA bundle")
 	f.BoolVar(&o.InsecureSkipTLSVerify, "insecure-skip-tls-verify", false, "skip tls certificate checks for the repository")
 	f.BoolVar(&o.PassCredentialsAll, "pass-credentials", false, "pass credentials to all domains")
-	f.StringVar(&o.timeout, "timeout", "", "time to wait for the index file download to complete; two minutes are the limit")
+	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "time to wait for the index file download to complete")
 	return cmd
 }
 
@@ -82,20 +81,30 @@ func runRepoAdd(ctx context.Context, a *app, o *repoAddOptions, name, url string
 		return err
 	}
 	r := a.repositories()
-	same := false
-	err := r.ChangeConfig(a.Now(), func(c *repo.Config) error {
-		at := slices.IndexFunc(c.Repositories, func(have *repo.Repository) bool { return have.Name == name })
-		if at >= 0 && *c.Repositories[at] == e && !o.force {
-			same = true
-			return nil
+	have, err := r.Repositories()
+	if err != nil {
+		return err
+	}
+	for _, old := range have {
+		if old.Name != name || o.force {
+			continue
 		}
-		if at >= 0 && !o.force {
-			return withHint(fmt.Errorf("repository name (%s) already exists, please specify a different name", name),
-				"--force-update replaces it")
-		}
-		if err := r.Update(ctx, &e); err != nil {
+		if *old == e {
+			_, err = fmt.Fprintf(a.Out, "%q already exists with the same configuration, skipping\n", name)
 			return err
 		}
+		return withHint(fmt.Errorf("repository name (%s) already exists, please specify a different name", name),
+			"--force-update replaces it")
+	}
+	// The index comes first: a repository that cannot be read is not added, and the
+	// configuration is not locked meanwhile.
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	if err := r.Update(ctx, &e); err != nil {
+		return err
+	}
+	err = r.ChangeConfig(a.Now(), func(c *repo.Config) error {
+		at := slices.IndexFunc(c.Repositories, func(old *repo.Repository) bool { return old.Name == name })
 		if at >= 0 {
 			c.Repositories[at] = &e
 		} else {
@@ -104,10 +113,6 @@ func runRepoAdd(ctx context.Context, a *app, o *repoAddOptions, name, url string
 		return nil
 	})
 	if err != nil {
-		return err
-	}
-	if same {
-		_, err = fmt.Fprintf(a.Out, "%q already exists with the same configuration, skipping\n", name)
 		return err
 	}
 	_, err = fmt.Fprintf(a.Out, "%q has been added to your repositories\n", name)

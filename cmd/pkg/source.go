@@ -10,15 +10,12 @@ import (
 	"github.com/seed38700745/pkg/repo"
 )
 
-// systemConfig lists repositories that an administrator set up for everybody.
-const systemConfig = "/etc/pkg/repositories.yaml"
-
 // repositories is the resolver of charts, on the folders that flags, environment
 // and defaults give, in this order.
 func (a *app) repositories() *repo.Resolver {
 	r := &repo.Resolver{
 		ConfigFile:   a.repositoryConfig(),
-		SystemConfig: systemConfig,
+		SystemConfig: filepath.Join(a.SystemDir, "repositories.yaml"),
 		CacheDir:     a.repositoryCache(),
 		Bundled:      charts.FS,
 		UserAgent:    "pkg/" + programVersion(),

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/seed38700745/pkg/cluster/client"
+	"github.com/seed38700745/pkg/cluster/object"
+	"github.com/seed38700745/pkg/release"
+)
+
+// target is the cluster that a command means.
+type target struct {
+	config client.Kubeconfig
+	name   string // "this machine's cluster in /var/lib/pkg"
+	why    string // what chose it
+	local  *localCluster
+}
+
+// target decides which cluster is meant: flags, then `pkg use`, then $KUBECONFIG,
+// then this machine's. ~/.kube/config is read only for a context that was named.
+func (a *app) target() (*target, error) {
+	g := &a.global
+	t := &target{config: client.Kubeconfig{
+		Path: g.Kubeconfig, Context: firstOf(g.KubeContext, a.Env("HELM_KUBECONTEXT")), Server: g.KubeAPIServer,
+		Token: g.KubeToken, CAFile: g.KubeCAFile, TLSServerName: g.KubeTLSName, Insecure: g.KubeInsecure,
+		AsUser: g.KubeAsUser, AsGroups: g.KubeAsGroups,
+	}}
+	kept, err := a.keptContext()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case t.config.Path != "":
+		t.why = "--kubeconfig"
+	case t.config.Context != "":
+		t.config.Path, t.why = firstOf(a.Env("KUBECONFIG"), kept.Kubeconfig, homeKubeconfig()), "--kube-context"
+	case t.config.Server != "":
+		t.name, t.why = t.config.Server, "--kube-apiserver"
+		return t, nil
+	case kept.Context != "":
+		t.config.Path, t.config.Context, t.why = kept.Kubeconfig, kept.Context, "pkg use"
+	case a.Env("KUBECONFIG") != "":
+		t.config.Path, t.why = a.Env("KUBECONFIG"), "$KUBECONFIG"
+	default:
+		if t.local, err = a.localCluster(); err != nil {
+			return nil, err
+		}
+		t.config.Path = t.local.kubeconfig()
+		t.name, t.why = "this machine's cluster in "+t.local.home, "nothing else was chosen"
+		return t, nil
+	}
+	t.name = "kubeconfig " + t.config.Path
+	if t.config.Context != "" {
+		t.name = fmt.Sprintf("context %s of %s", t.config.Context, t.config.Path)
+	}
+	return t, nil
+}
+
+// homeKubeconfig is ~/.kube/config.
+func homeKubeconfig() string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(home, ".kube", "config")
+}
+
+// connection is a cluster with the namespace to work in.
+type connection struct {
+	kube
+	target    *target
+	namespace string
+}
+
+// connectToChange connects for a command that changes something: it says first
+// which cluster is meant, and starts this machine's if that is meant and not
+// running.
+func (a *app) connectToChange(ctx context.Context) (*connection, error) {
+	t, err := a.target()
+	if err != nil {
+		return nil, err
+	}
+	if t.local != nil {
+		if err := startCluster(ctx, a); err != nil {
+			return nil, err
+		}
+	}
+	c, err := a.connectTo(t)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(a.Err, "cluster: %s (%s), namespace %s\n", t.name, t.why, c.namespace)
+	return c, nil
+}
+
+// connect connects for a command that only reads.
+func (a *app) connect() (*connection, error) {
+	t, err := a.target()
+	if err != nil {
+		return nil, err
+	}
+	if t.local != nil {
+		pid, err := t.local.running()
+		if err != nil {
+			return nil, err
+		}
+		if pid == 0 {
+			return nil, withHint(fmt.Errorf("%s is not running", t.name), "pkg cluster start, or choose another: --kubeconfig, --kube-context, pkg use, $KUBECONFIG")
+		}
+	}
+	return a.connectTo(t)
+}
+
+func (a *app) connectTo(t *target) (*connection, error) {
+	loaded, err := t.config.Load()
+	if err != nil {
+		if errors.Is(err, fs.ErrPermission) && t.local != nil {
+			return nil, withHint(err, "this machine's cluster belongs to root: sudo pkg ..., or pkg cluster kubeconfig for a copy")
+		}
+		return nil, err
+	}
+	if t.local == nil && t.config.Context == "" && loaded.Context != "" {
+		t.name = fmt.Sprintf("context %s of %s", loaded.Context, t.config.Path)
+	}
+	loaded.REST.UserAgent = "pkg/" + programVersion()
+	w := &warner{app: a, seen: map[string]bool{}}
+	c, err := client.New(client.Config{REST: loaded.REST, CacheDir: a.CacheDir, Warn: w.warn, Now: a.Now})
+	if err != nil {
+		return nil, err
+	}
+	out := &connection{kube: kube{c}, target: t}
+	out.namespace = firstOf(a.global.Namespace, a.Env("HELM_NAMESPACE"), loaded.Namespace, "default")
+	return out, nil
+}
+
+// releases makes what works on releases, for one operation ("upgrade").
+func (c *connection) releases(a *app, operation string) (*release.Releases, error) {
+	self, err := release.ThisProcess()
+	if err != nil {
+		return nil, fmt.Errorf("this process: %w", err)
+	}
+	self.Command = operation
+	w := &warner{app: a, seen: map[string]bool{}}
+	return release.New(release.Config{
+		Cluster: c.kube, Namespace: c.namespace, Self: self,
+		Say:  func(line string) { fmt.Fprintln(a.Err, line) },
+		Warn: w.warn, Logs: a.Out, Now: a.Now,
+	}), nil
+}
+
+// warner prints warnings, each once, and those about kinds that a cluster only
+// stores once a kind.
+type warner struct {
+	app  *app
+	seen map[string]bool
+}
+
+var storedOnly = regexp.MustCompile(`^(\S+) \S+ is stored, but (.*)$`)
+
+func (w *warner) warn(text string) {
+	if m := storedOnly.FindStringSubmatch(text); m != nil {
+		text = m[1] + " is stored, but " + m[2]
+	}
+	if !w.seen[text] {
+		w.seen[text] = true
+		w.app.warnf("%s", text)
+	}
+}
+
+// kube is a client as package release wants it.
+type kube struct{ *client.Client }
+
+// Kind implements release.Cluster.
+func (k kube) Kind(ctx context.Context, gvk schema.GroupVersionKind) (release.Kind, error) {
+	found, err := k.Client.Kind(ctx, gvk)
+	return release.Kind{Resource: found.Resource, Namespaced: found.Namespaced}, err
+}
+
+// KubeVersion implements release.Cluster.
+func (k kube) KubeVersion(ctx context.Context) (string, error) {
+	v, err := k.Version(ctx)
+	return v.GitVersion, err
+}
+
+// Logs implements release.Cluster.
+func (k kube) Logs(ctx context.Context, pod object.Key, o release.LogOptions) (io.ReadCloser, error) {
+	return k.Client.Logs(ctx, pod, client.LogOptions(o))
+}
+
+// keptContext is what `pkg use` keeps.
+type keptContext struct {
+	Kubeconfig string `json:"kubeconfig,omitempty"`
+	Context    string `json:"context,omitempty"`
+}
+
+func (a *app) keptContextFile() string { return filepath.Join(a.ConfigDir, "context.json") }
+
+func (a *app) keptContext() (k keptContext, err error) {
+	data, err := os.ReadFile(a.keptContextFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return k, nil
+	}
+	if err != nil {
+		return k, err
+	}
+	if err := json.Unmarshal(data, &k); err != nil {
+		return k, fmt.Errorf("%s: %w", a.keptContextFile(), err)
+	}
+	return k, nil
+}
+
+// quote makes a word safe to be typed into a shell.
+func quote(word string) string {
+	if word != "" && !strings.ContainsAny(word, " \t\n'\"\\$`*?[]{}()<>|&;#~!") {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
