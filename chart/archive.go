@@ -118,7 +118,22 @@ func readArchive(r io.Reader) ([]*loader.BufferedFile, error) {
 	if len(files) == 0 {
 		return nil, badArchive("no files in chart archive")
 	}
+	if err := checkEnd(unzipped); err != nil {
+		return nil, badArchive("truncated or corrupt after %d files: %v", len(files), err)
+	}
 	return files, nil
+}
+
+// checkEnd reads what follows the end of the tar stream, which is padding, so that
+// the gzip checksum is checked. What follows the gzip stream does not matter.
+func checkEnd(unzipped *gzip.Reader) error {
+	const padding = 1 << 20
+	unzipped.Multistream(false)
+	n, err := io.Copy(io.Discard, io.LimitReader(unzipped, padding+1))
+	if err == nil && n > padding {
+		return errors.New("data after the end of the archive")
+	}
+	return err
 }
 
 // entryName strips the archive's base folder from an entry's name and refuses

@@ -112,6 +112,20 @@ func TestFileNamesTheArchiveInErrors(t *testing.T) {
 	if _, err := chart.Load(name); err == nil || !strings.HasPrefix(err.Error(), name+": ") {
 		t.Errorf("got %v", err)
 	}
+	// Only the checksum is missing: the files are all there, and still it is an error.
+	if err := os.WriteFile(name, whole[:len(whole)-4], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chart.Load(name); !errors.Is(err, chart.ErrBadArchive) {
+		t.Errorf("without its end: %v", err)
+	}
+	// What is behind the gzip stream is not the archive's.
+	if err := os.WriteFile(name, append(whole, "more"...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chart.Load(name); err != nil {
+		t.Errorf("with more behind it: %v", err)
+	}
 	yml := filepath.Join(t.TempDir(), "web.yaml")
 	if err := os.WriteFile(yml, []byte("a: 1\n"), 0o644); err != nil {
 		t.Fatal(err)

@@ -29,11 +29,11 @@ Service, which lints and installs as it is.`,
 // starter is the bundled chart that new charts are made of.
 const starter = "nginx"
 
-var chartName = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
+var newChartName = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
 
 func runCreate(a *app, path string) error {
 	name := filepath.Base(path)
-	if !chartName.MatchString(name) || len(name) > 250 {
+	if !newChartName.MatchString(name) || len(name) > 250 {
 		return usagef("chart name %q: use letters, digits, '.', '_' and '-', 250 at most", name)
 	}
 	if _, err := os.Stat(filepath.Join(path, chart.ChartfileName)); err == nil {
