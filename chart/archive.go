@@ -126,10 +126,12 @@ func readArchive(r io.Reader) ([]*loader.BufferedFile, error) {
 
 // checkEnd reads what follows the end of the tar stream, which is padding, so that
 // the gzip checksum is checked. What follows the gzip stream does not matter.
-func checkEnd(unzipped *gzip.Reader) error {
+func checkEnd(unzipped io.Reader) error {
 	const padding = 1 << 20
-	unzipped.Multistream(false)
 	n, err := io.Copy(io.Discard, io.LimitReader(unzipped, padding+1))
+	if errors.Is(err, gzip.ErrHeader) { // something else follows
+		return nil
+	}
 	if err == nil && n > padding {
 		return errors.New("data after the end of the archive")
 	}

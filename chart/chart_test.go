@@ -120,7 +120,7 @@ func TestFileNamesTheArchiveInErrors(t *testing.T) {
 		t.Errorf("without its end: %v", err)
 	}
 	// What is behind the gzip stream is not the archive's.
-	if err := os.WriteFile(name, append(whole, "more"...), 0o644); err != nil {
+	if err := os.WriteFile(name, append(whole, "something else"...), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := chart.Load(name); err != nil {
