@@ -127,32 +127,44 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	return t.Time.UnmarshalJSON(b)
 }
 
-// sourceAnnotation of a recorded chart's metadata says where it came from, so
-// that an upgrade needs no chart. It stands in the chart because that survives
-// when helm rewrites the revision.
-const sourceAnnotation = "pkg.internal/source"
+// Annotations of a recorded chart's metadata that say where it came from, so that
+// an upgrade needs no chart. They stand in the chart because that survives when
+// helm rewrites the revision.
+const (
+	sourceAnnotation     = "pkg.internal/source"
+	repositoryAnnotation = "pkg.internal/repository"
+)
 
-// Source returns what the chart was installed from ("stable/mysql", an absolute
-// path, a URL), or "".
-func (r *Release) Source() string {
+// Source is where a chart came from, without its version.
+type Source struct {
+	Ref     string // "stable/mysql", an absolute path, a URL; "" is unknown
+	RepoURL string // the repository of Ref, if it was not a configured one
+}
+
+// Source returns what the release's chart was installed from.
+func (r *Release) Source() Source {
 	if r.Chart == nil || r.Chart.Metadata == nil {
-		return ""
+		return Source{}
 	}
-	return r.Chart.Metadata.Annotations[sourceAnnotation]
+	notes := r.Chart.Metadata.Annotations
+	return Source{notes[sourceAnnotation], notes[repositoryAnnotation]}
 }
 
 // recordSource returns a chart for the record that knows its source.
-func recordSource(c *chart.Chart, source string) *chart.Chart {
-	if source == "" || c.Metadata == nil {
+func recordSource(c *chart.Chart, s Source) *chart.Chart {
+	if s.Ref == "" || c.Metadata == nil {
 		return c
 	}
-	out := chart.Clone(c)
-	notes := map[string]string{sourceAnnotation: source}
+	notes := map[string]string{}
 	for k, v := range c.Metadata.Annotations {
-		if k != sourceAnnotation {
-			notes[k] = v
-		}
+		notes[k] = v
 	}
+	notes[sourceAnnotation] = s.Ref
+	delete(notes, repositoryAnnotation)
+	if s.RepoURL != "" {
+		notes[repositoryAnnotation] = s.RepoURL
+	}
+	out := chart.Clone(c)
 	out.Metadata.Annotations = notes
 	return out
 }

@@ -16,7 +16,7 @@ import (
 // Chart is what is installed and how it is rendered.
 type Chart struct {
 	Chart  *chart.Chart
-	Source string // where it came from, for later upgrades; may be ""
+	Source Source // where it came from, for later upgrades
 	Values map[string]any
 
 	SubchartNotes bool

@@ -57,7 +57,7 @@ func runHistory(ctx context.Context, a *app, name string, most int, format outpu
 	for _, h := range all {
 		entries = append(entries, historyEntry{
 			Revision: h.Revision, Updated: h.Info.LastDeployed, Status: string(h.Info.Status),
-			Chart: chartName(h), AppVersion: appVersion(h), Description: h.Info.Description,
+			Chart: releasedChart(h), AppVersion: releasedApp(h), Description: h.Info.Description,
 		})
 	}
 	return format.write(a.Out, entries, func() error {

@@ -86,7 +86,7 @@ type listedRelease struct {
 func (o *listFlags) row(r *release.Release) listedRelease {
 	out := listedRelease{
 		Name: r.Name, Namespace: r.Namespace, Revision: strconv.Itoa(r.Revision), Updated: "-",
-		Status: string(r.Info.Status), Chart: chartName(r), AppVersion: appVersion(r),
+		Status: string(r.Info.Status), Chart: releasedChart(r), AppVersion: releasedApp(r),
 	}
 	if t := r.Info.LastDeployed; !t.IsZero() {
 		out.Updated = t.String()
@@ -97,15 +97,15 @@ func (o *listFlags) row(r *release.Release) listedRelease {
 	return out
 }
 
-// chartName is "mysql-1.0.0", or helm's word for a record without a chart.
-func chartName(r *release.Release) string {
+// releasedChart is "mysql-1.0.0", or helm's word for a record without a chart.
+func releasedChart(r *release.Release) string {
 	if r.Chart == nil || r.Chart.Metadata == nil {
 		return "MISSING"
 	}
 	return r.Chart.Metadata.Name + "-" + r.Chart.Metadata.Version
 }
 
-func appVersion(r *release.Release) string {
+func releasedApp(r *release.Release) string {
 	if r.Chart == nil || r.Chart.Metadata == nil {
 		return "MISSING"
 	}
