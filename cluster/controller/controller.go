@@ -21,10 +21,10 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/seed38700745/pkg/cluster/event"
 	"github.com/seed38700745/pkg/cluster/object"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // manager is the field manager of all writes: the name under which Kubernetes'

@@ -86,7 +86,8 @@ func (c *cache) setPod(p *corev1.Pod, deleted bool) bool {
 		return false
 	case p.Spec.NodeName == "":
 		return false // an assumed pod stays so until its binding is seen
-	case known && old.node == p.Spec.NodeName && !old.assumed && sameRequests(old.pod, p):
+	case known && old.node == p.Spec.NodeName && countsSame(old.pod, p):
+		c.pods[p.UID] = placed{pod: old.pod, node: old.node}
 		return false
 	case known:
 		c.remove(old)

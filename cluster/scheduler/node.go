@@ -69,8 +69,10 @@ func requests(p *corev1.Pod) amounts {
 	return a
 }
 
-func sameRequests(a, b *corev1.Pod) bool {
-	return maps.Equal(requests(a), requests(b)) && maps.Equal(a.Labels, b.Labels)
+// countsSame tells whether two states of a pod count the same to placements.
+func countsSame(a, b *corev1.Pod) bool {
+	return (a.DeletionTimestamp == nil) == (b.DeletionTimestamp == nil) &&
+		maps.Equal(a.Labels, b.Labels) && maps.Equal(requests(a), requests(b))
 }
 
 func amountsOf(l corev1.ResourceList) amounts {
