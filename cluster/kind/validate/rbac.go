@@ -54,12 +54,12 @@ func rules(list []rbacv1.PolicyRule, namespaced bool) errors {
 
 // RoleBinding checks a role binding.
 func RoleBinding(b *rbacv1.RoleBinding) field.ErrorList {
-	return append(roleRef(b.RoleRef, "Role", "ClusterRole"), subjects(b.Subjects)...)
+	return append(roleRef(b.RoleRef, "Role", "ClusterRole"), subjects(b.Subjects, true)...)
 }
 
 // ClusterRoleBinding checks a cluster role binding.
 func ClusterRoleBinding(b *rbacv1.ClusterRoleBinding) field.ErrorList {
-	return append(roleRef(b.RoleRef, "ClusterRole"), subjects(b.Subjects)...)
+	return append(roleRef(b.RoleRef, "ClusterRole"), subjects(b.Subjects, false)...)
 }
 
 func roleRef(r rbacv1.RoleRef, kinds ...string) errors {
@@ -81,7 +81,9 @@ func roleRef(r rbacv1.RoleRef, kinds ...string) errors {
 	return append(errs, each(p.Child("name"), r.Name, path.ValidatePathSegmentName(r.Name, false))...)
 }
 
-func subjects(list []rbacv1.Subject) errors {
+// subjects checks whom a binding is for. In a namespace, a service account
+// without one is of that namespace.
+func subjects(list []rbacv1.Subject, namespaced bool) errors {
 	var errs errors
 	for i, s := range list {
 		at := field.NewPath("subjects").Index(i)
@@ -94,7 +96,9 @@ func subjects(list []rbacv1.Subject) errors {
 			if s.APIGroup != "" {
 				errs = append(errs, field.NotSupported(at.Child("apiGroup"), s.APIGroup, []string{""}))
 			}
-			errs = append(errs, required(at.Child("namespace"), s.Namespace)...)
+			if !namespaced {
+				errs = append(errs, required(at.Child("namespace"), s.Namespace)...)
+			}
 		case rbacv1.UserKind, rbacv1.GroupKind:
 			if s.APIGroup != rbacv1.GroupName {
 				errs = append(errs, field.NotSupported(at.Child("apiGroup"), s.APIGroup, []string{rbacv1.GroupName}))
