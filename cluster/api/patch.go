@@ -30,6 +30,9 @@ func (s *Server) Patch(ctx context.Context, r object.Resource, key object.Key, t
 	if !ok {
 		return nil, notServed(r)
 	}
+	if !updatable(k, w.Subresource) {
+		return nil, notServed(r)
+	}
 	o, _, err := s.patch(ctx, s.inProcess(k, w), key, t, p)
 	return o, err
 }

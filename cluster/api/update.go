@@ -27,7 +27,28 @@ func (s *Server) Update(ctx context.Context, r object.Resource, o object.Object,
 	if !ok {
 		return nil, notServed(r)
 	}
+	if !updatable(k, w.Subresource) {
+		return nil, notServed(r)
+	}
 	return s.update(ctx, s.inProcess(k, w), object.KeyOf(o), o)
+}
+
+// updatable tells whether the kind has the subresource, and objects can be
+// written through it; the empty one is the object itself.
+func updatable(k *kind.Kind, subresource string) bool {
+	switch subresource {
+	case "":
+		return true
+	case "status":
+		return k.HasStatus
+	case "scale":
+		return k.Scale != nil
+	case "finalize":
+		return k.Resource() == namespaces
+	case "ephemeralcontainers", "resize":
+		return k.Resource() == pods
+	}
+	return false
 }
 
 // update replaces the object k by o, which is of the stored version, or with

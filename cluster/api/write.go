@@ -208,20 +208,7 @@ func (q *request) updatable() error {
 	if q.key.Name == "" {
 		return apierrors.NewMethodNotSupported(gr, q.verb)
 	}
-	ok := false
-	switch q.sub {
-	case "":
-		ok = true
-	case "status":
-		ok = q.served.HasStatus
-	case "scale":
-		ok = q.served.Scale != nil
-	case "finalize":
-		ok = gr == namespaces
-	case "ephemeralcontainers", "resize":
-		ok = gr == pods
-	}
-	if !ok {
+	if !updatable(q.served.Kind, q.sub) {
 		return notServed(gr)
 	}
 	return nil

@@ -68,7 +68,7 @@ func (f *Fields) Prepare() {
 func (f *Fields) Created(v kind.Served, o object.Object, manager string, now metav1.Time) {
 	f.Prepare()
 	o.SetManagedFields(nil)
-	if v.Alias != nil || custom(v.Kind) {
+	if v.Alias != nil || v.Kind.Types != nil || custom(v.Kind) {
 		live := v.Kind.New()
 		live.GetObjectKind().SetGroupVersionKind(v.Kind.GVK)
 		_ = f.Updated(v, "", live, o, manager)
@@ -199,8 +199,15 @@ func (f *Fields) manager(v kind.Served, subresource string) (*managedfields.Fiel
 		return m.(*managedfields.FieldManager), nil
 	}
 	types, build := managedfields.TypeConverter(unchecked{f}), managedfields.NewDefaultFieldManager
-	if custom(v.Kind) {
+	if custom(v.Kind) { // without a schema, lists are merged as a whole
 		types, build = managedfields.NewDeducedTypeConverter(), managedfields.NewDefaultCRDFieldManager
+	}
+	if v.Kind.Types != nil {
+		own, err := v.Kind.Types()
+		if err != nil {
+			return nil, fmt.Errorf("schema of %s: %w", v.Kind.GVK.Kind, err)
+		}
+		types = own
 	}
 	var reset map[fieldpath.APIVersion]fieldpath.Filter
 	if filter := ignored(v.Kind, subresource); filter != nil {
