@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,63 +57,49 @@ func (a *Agent) housekeep(ctx context.Context) error {
 	}
 }
 
-// removeOrphans removes sandboxes, network attachments, volumes, files and
-// logs of pods that do not exist any more.
+// removeOrphans removes sandboxes, and then network attachments, volumes, files
+// and logs, of pods that do not exist any more.
 func (a *Agent) removeOrphans(ctx context.Context) error {
-	known := func(uid string) bool { return a.worker(uid) != nil }
-	var problems []error
-	note := func(what string, err error) {
-		if err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", what, err))
-		}
-	}
 	sandboxes, err := a.Runtime.Sandboxes(ctx)
-	note("sandboxes", err)
+	if err != nil {
+		return err
+	}
 	var all sync.WaitGroup
-	running := map[string]bool{}
 	for _, s := range sandboxes {
-		if known(s.PodUID) {
-			continue
+		if a.worker(s.PodUID) == nil {
+			all.Go(func() { a.removeOrphan(ctx, s) }) // ends with ctx or the pod's grace
 		}
-		running[s.PodUID] = true
-		all.Go(func() { a.removeOrphan(ctx, s) }) // ends with ctx or the pod's grace
 	}
 	all.Wait()
-	left, err := a.Runtime.Sandboxes(ctx)
-	note("sandboxes", err)
-	clear(running)
-	for _, s := range left {
-		running[s.PodUID] = true
+	if sandboxes, err = a.Runtime.Sandboxes(ctx); err != nil {
+		return err
 	}
-	free := func(uid string) bool { return err == nil && !known(uid) && !running[uid] }
-	attached, attachErr := a.Network.Attached()
-	note("networks", attachErr)
-	for uid := range attached {
-		if free(uid) {
-			note("network of pod "+uid, a.Network.Detach(ctx, uid))
+	free := func(uid string) bool {
+		return a.worker(uid) == nil && !slices.ContainsFunc(sandboxes, func(s cri.Sandbox) bool { return s.PodUID == uid })
+	}
+	var problems []error
+	sweep := func(what string, uids iter.Seq[string], listed error, remove func(uid string) error) {
+		if listed != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", what, listed))
+			return
+		}
+		for uid := range uids {
+			if !free(uid) {
+				continue
+			}
+			if err := remove(uid); err != nil {
+				problems = append(problems, fmt.Errorf("%s of pod %s: %w", what, uid, err))
+			}
 		}
 	}
-	files, fileErr := a.files.pods()
-	note("pod files", fileErr)
-	for _, uid := range files {
-		if free(uid) {
-			note("pod files", a.files.remove(uid))
-		}
-	}
-	volumes, volumeErr := a.Volumes.Pods()
-	note("volumes", volumeErr)
-	for _, uid := range volumes {
-		if free(uid) {
-			note("volumes of pod "+uid, a.Volumes.Teardown(ctx, uid))
-		}
-	}
-	logs, logErr := a.files.podLogs()
-	note("pod logs", logErr)
-	for uid, dir := range logs {
-		if free(uid) {
-			note("pod logs", os.RemoveAll(dir))
-		}
-	}
+	attached, err := a.Network.Attached()
+	sweep("network", maps.Keys(attached), err, func(uid string) error { return a.Network.Detach(ctx, uid) })
+	files, err := a.files.pods()
+	sweep("files", slices.Values(files), err, a.files.remove)
+	volumes, err := a.Volumes.Pods()
+	sweep("volumes", slices.Values(volumes), err, func(uid string) error { return a.Volumes.Teardown(ctx, uid) })
+	logs, err := a.files.podLogs()
+	sweep("logs", maps.Keys(logs), err, func(uid string) error { return os.RemoveAll(logs[uid]) })
 	return errors.Join(problems...)
 }
 
@@ -198,7 +187,7 @@ func (a *Agent) imagesInUse(ctx context.Context) (map[string]bool, error) {
 		if isTerminal(pod.Status.Phase) {
 			continue
 		}
-		for _, c := range append(pod.Spec.InitContainers[:len(pod.Spec.InitContainers):len(pod.Spec.InitContainers)], pod.Spec.Containers...) {
+		for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
 			if i, ok := a.Images.Present(c.Image); ok {
 				used[i.ID] = true
 			}

@@ -388,6 +388,25 @@ func TestTermination(t *testing.T) {
 	})
 }
 
+func TestPreStopSleepEndsWithTheGrace(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.create(testPod(func(p *corev1.Pod) {
+			p.Spec.TerminationGracePeriodSeconds = new(int64(10))
+			p.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: 60}}}
+		}))
+		w.after(time.Second)
+		w.delete(nil)
+		w.after(9 * time.Second)
+		if slices.Contains(w.runtime.log(), "stop main 1s") {
+			t.Error("stopped before the hook or the grace ended")
+		}
+		w.after(2 * time.Second)
+		if !slices.Contains(w.runtime.log(), "stop main 1s") || len(w.runtime.sandboxes) != 0 {
+			t.Errorf("not stopped when the grace was over: %q", w.runtime.log())
+		}
+	})
+}
+
 func TestForcedDeletionCutsGrace(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.runtime.ignoreTERM["main"] = true

@@ -43,8 +43,9 @@ type Runtime interface {
 
 // Images resolves references to unpacked images. Package image implements it.
 type Images interface {
-	// Ensure makes the image present. Errors wrap image.ErrInvalidName,
-	// ErrNeverPull or describe why neither registry nor substitute gave it.
+	// Ensure makes the image present. Errors wrap cri.ErrInvalidImageName,
+	// cri.ErrImageNeverPull or describe why neither registry nor substitute
+	// gave it.
 	// progress may be nil.
 	Ensure(ctx context.Context, name string, policy cri.PullPolicy, creds cri.Credentials, progress func(cri.ImageProgress)) (cri.Image, error)
 	// Present returns a local image without asking anybody.

@@ -413,3 +413,20 @@ func TestRunReclaims(t *testing.T) {
 		t.Errorf("Run: %v", err)
 	}
 }
+
+func TestEphemeralClaim(t *testing.T) {
+	r := newRig(t)
+	pod := podWith(volume("v", corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{VolumeClaimTemplate: &corev1.PersistentVolumeClaimTemplate{
+		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"l": "1"}}}}}))
+	r.setupError(t, pod, `persistentvolumeclaim "p-v" is not bound yet`)
+	c, err := builtin.PersistentVolumeClaims.Get(context.Background(), r.api, "ns", "p-v")
+	if err != nil || c.Labels["l"] != "1" || !metav1.IsControlledBy(c, pod) || c.Annotations[selectedNode] != "n1" {
+		t.Errorf("claim %+v, %v", c, err)
+	}
+	stranger := podWith(pod.Spec.Volumes...)
+	stranger.UID = "u2"
+	r.setupError(t, stranger, "pod is not owner")
+	if err := r.Teardown(context.Background(), "u2"); err != nil {
+		t.Error(err)
+	}
+}
