@@ -16,11 +16,11 @@ import (
 
 // Reasons of the volume filter.
 const (
-	reasonVolumeNode  = "node(s) didn't match PersistentVolume's node affinity"
-	reasonVolumeNone  = "node(s) didn't find available persistent volumes to bind"
-	reasonVolumeGone  = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
-	reasonUnboundNow  = "pod has unbound immediate PersistentVolumeClaims"
-	selectedNodeLabel = volume.AnnSelectedNode
+	reasonVolumeNode = "node(s) didn't match PersistentVolume's node affinity"
+	reasonVolumeNone = "node(s) didn't find available persistent volumes to bind"
+	reasonVolumeGone = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
+	reasonUnboundNow = "pod has unbound immediate PersistentVolumeClaims"
+	selectedNode     = volume.AnnSelectedNode
 )
 
 // podClaim is one claim of a pod and, when it is not bound yet and waits for
@@ -155,7 +155,7 @@ func volumePlan(w world, node *corev1.Node) (choices []volumeChoice, ok bool) {
 		if c.class == nil {
 			continue
 		}
-		selected := c.claim.Annotations[selectedNodeLabel]
+		selected := c.claim.Annotations[selectedNode]
 		if selected != "" && selected != node.Name {
 			return nil, false
 		}
@@ -209,14 +209,14 @@ func (s *Scheduler) prepareVolume(ctx context.Context, c volumeChoice, node *cor
 		_, err = builtin.PersistentVolumes.Update(ctx, s.verbs, v, options)
 		return err
 	}
-	if c.claim.claim.Annotations[selectedNodeLabel] == node.Name {
+	if c.claim.claim.Annotations[selectedNode] == node.Name {
 		return nil
 	}
 	claim := c.claim.claim.DeepCopy()
 	if claim.Annotations == nil {
 		claim.Annotations = map[string]string{}
 	}
-	claim.Annotations[selectedNodeLabel] = node.Name
+	claim.Annotations[selectedNode] = node.Name
 	_, err := builtin.PersistentVolumeClaims.Update(ctx, s.verbs, claim, options)
 	return err
 }
