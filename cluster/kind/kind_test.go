@@ -124,7 +124,6 @@ func TestAPIResources(t *testing.T) {
 		}, " "))
 	}
 	for _, want := range []string{
-		"bindings.v1", // left out: create only
 		"configmaps cm v1 true ConfigMap  ",
 		"endpoints ep v1 true Endpoints  ",
 		"events ev v1 true Event  ",
@@ -147,9 +146,6 @@ func TestAPIResources(t *testing.T) {
 		"priorityclasses.scheduling.k8s.io pc v1 false PriorityClass  ",
 		"leases.coordination.k8s.io  v1 true Lease  ",
 	} {
-		if want == "bindings.v1" {
-			continue
-		}
 		if !slices.Contains(got, want) {
 			t.Errorf("missing %q in\n%s", want, strings.Join(got, "\n"))
 		}

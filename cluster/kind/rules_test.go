@@ -192,3 +192,10 @@ func BenchmarkPod(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkNewRegistry is part of every start of pkgd.
+func BenchmarkNewRegistry(b *testing.B) {
+	for b.Loop() {
+		NewRegistry(All())
+	}
+}

@@ -88,11 +88,7 @@ const minCertificateSeconds = 600
 func CertificateSigningRequest(c *certificatesv1.CertificateSigningRequest) field.ErrorList {
 	p := spec()
 	var errs errors
-	block, _ := pem.Decode(c.Spec.Request)
-	switch {
-	case block == nil:
-		errs = append(errs, field.Invalid(p.Child("request"), c.Spec.Request, "PEM block type must be CERTIFICATE REQUEST"))
-	case block.Type != "CERTIFICATE REQUEST":
+	if block, _ := pem.Decode(c.Spec.Request); block == nil || block.Type != "CERTIFICATE REQUEST" {
 		errs = append(errs, field.Invalid(p.Child("request"), c.Spec.Request, "PEM block type must be CERTIFICATE REQUEST"))
 	}
 	if len(c.Spec.Usages) == 0 {
