@@ -36,7 +36,6 @@ type memoryWatch struct {
 	resource object.Resource
 	options  object.WatchOptions
 	events   chan watch.Event
-	done     bool
 }
 
 func newMemory() *memory {
@@ -44,7 +43,7 @@ func newMemory() *memory {
 }
 
 func gr(r object.Resource) schema.GroupResource {
-	return schema.GroupResource{Group: r.Group, Resource: r.Resource}
+	return schema.GroupResource(r)
 }
 
 func (m *memory) Get(ctx context.Context, r object.Resource, k object.Key) (object.Object, error) {
