@@ -120,7 +120,7 @@ func Render(ctx context.Context, in Input) (*Output, error) {
 	}
 	kube := in.Capabilities.KubeVersion.Version
 	if want := c.Metadata.KubeVersion; want != "" && !chart.CompatibleVersion(want, kube) {
-		return nil, fmt.Errorf("chart requires kubeVersion: %s which is incompatible with Kubernetes %s", want, kube)
+		return nil, &TemplateError{Message: fmt.Sprintf("chart requires kubeVersion: %s which is incompatible with Kubernetes %s", want, kube)}
 	}
 	files, err := renderFiles(ctx, in, c, vals)
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/seed38700745/pkg/engine/internal/chartutil"
 )
 
-// TemplateError is a failure inside a template, or of what it rendered.
+// TemplateError is a failure inside a template, or of what it rendered, or a chart
+// that is not for this Kubernetes: what Helm answers with a pointer to --debug.
 type TemplateError struct {
 	Message string // Helm's text, whole
 	Chart   string // name and version of the chart the file belongs to
@@ -97,10 +98,10 @@ var failText = regexp.MustCompile(failStart + `((?s).*)` + failEnd)
 
 // execError words a template that fails as Helm does.
 func (r *run) execError(c *chart.Chart, name string, err error) error {
+	e := &TemplateError{Message: err.Error(), File: name}
 	if _, ok := err.(template.ExecError); !ok {
-		return err
+		return e
 	}
-	e := &TemplateError{Message: err.Error()}
 	tokens := strings.SplitN(err.Error(), ": ", 3)
 	if len(tokens) != 3 {
 		e.Message = fmt.Sprintf("execution error in (%s): %s", name, err)

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"regexp"
 	"text/template"
@@ -16,10 +15,10 @@ var releaseName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9](
 // CheckReleaseName reports why a release cannot have this name, in Helm's words.
 func CheckReleaseName(name string) error {
 	if name == "" {
-		return errors.New("no name provided")
+		return fmt.Errorf("release name %q: no name provided", name)
 	}
 	if len(name) > maxReleaseName || !releaseName.MatchString(name) {
-		return fmt.Errorf("invalid release name, must match regex %s and the length must not be longer than %d", releaseName, maxReleaseName)
+		return fmt.Errorf("release name %q: invalid release name, must match regex %s and the length must not be longer than %d", name, releaseName, maxReleaseName)
 	}
 	return nil
 }

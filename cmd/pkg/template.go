@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -133,8 +135,8 @@ func (a *app) templateFailure(out *engine.Output, err error) error {
 		return fmt.Errorf("%w\n\nUse --debug flag to render out invalid YAML", err)
 	}
 	if out != nil {
-		for name, text := range out.Files {
-			if strings.TrimSpace(text) != "" {
+		for _, name := range slices.Sorted(maps.Keys(out.Files)) {
+			if text := out.Files[name]; strings.TrimSpace(text) != "" {
 				fmt.Fprint(a.Out, engine.Manifest{Name: name, Content: text}.String())
 			}
 		}
