@@ -25,7 +25,7 @@ import (
 func (s *Server) Create(ctx context.Context, r object.Resource, o object.Object, w object.WriteOptions) (object.Object, error) {
 	k, ok := s.Kinds.ForResource(r)
 	if !ok {
-		return nil, notServed(r)
+		return nil, notServed()
 	}
 	if w.Subresource != "" {
 		return s.createSubresource(ctx, k, object.KeyOf(o), o, w)

@@ -21,7 +21,7 @@ import (
 func (s *Server) Delete(ctx context.Context, r object.Resource, key object.Key, o object.DeleteOptions) (object.Object, error) {
 	k, ok := s.Kinds.ForResource(r)
 	if !ok {
-		return nil, notServed(r)
+		return nil, notServed()
 	}
 	out, _, err := s.delete(ctx, k, key, o)
 	return out, err

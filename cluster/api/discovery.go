@@ -60,7 +60,7 @@ func (c *discoveryCache) get(kinds []*kind.Kind, key string, build func() ([]byt
 func (q *request) discover(path string) error {
 	build := q.server.document(path)
 	if build == nil {
-		return notServed(q.gvr.GroupResource())
+		return notServed()
 	}
 	aggregated := path == "/api" || path == "/apis"
 	a, ok := wire.Negotiate(q.Header.Get("Accept"), func(a wire.Accepted) bool {

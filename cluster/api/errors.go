@@ -45,7 +45,7 @@ func storeError(err error, r object.Resource, name string) error {
 }
 
 // notServed is the answer for a resource that does not exist.
-func notServed(object.Resource) error {
+func notServed() error {
 	return apierrors.NewGenericServerResponse(404, "", schema.GroupResource{}, "", "404 page not found", 0, true)
 }
 

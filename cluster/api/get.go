@@ -25,19 +25,19 @@ func (q *request) get() error {
 	case "":
 	case "status":
 		if !q.served.HasStatus {
-			return notServed(q.gvr.GroupResource())
+			return notServed()
 		}
 	case "scale":
 		if q.served.Scale == nil {
-			return notServed(q.gvr.GroupResource())
+			return notServed()
 		}
 		return q.answerPlain(http.StatusOK, scaleOf(q.served.Kind, o))
 	case "ephemeralcontainers", "resize":
 		if q.gvr.GroupResource() != pods {
-			return notServed(q.gvr.GroupResource())
+			return notServed()
 		}
 	default:
-		return notServed(q.gvr.GroupResource())
+		return notServed()
 	}
 	return q.answer(http.StatusOK, o)
 }

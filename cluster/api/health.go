@@ -44,7 +44,7 @@ func (q *request) servePath() error {
 		h.ServeHTTP(q.w, q.Request)
 		return nil
 	}
-	return notServed(q.gvr.GroupResource())
+	return notServed()
 }
 
 // index lists the paths there are.
@@ -110,7 +110,7 @@ func (q *request) health(endpoint, one string) error {
 		fmt.Fprintf(&out, "[+]%s ok\n", c.Name)
 	}
 	if !found {
-		return notServed(q.gvr.GroupResource())
+		return notServed()
 	}
 	h := q.w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")

@@ -116,7 +116,7 @@ func (q *request) serveResource() error {
 	}
 	served, ok := s.Kinds.ForGVR(q.gvr)
 	if !ok || (served.Kind.Namespaced && q.key.Namespace == "" && q.key.Name != "") {
-		return notServed(q.gvr.GroupResource())
+		return notServed()
 	}
 	if !served.Kind.Namespaced {
 		q.key.Namespace = ""

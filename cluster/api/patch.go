@@ -28,10 +28,10 @@ import (
 func (s *Server) Patch(ctx context.Context, r object.Resource, key object.Key, t types.PatchType, p []byte, w object.WriteOptions) (object.Object, error) {
 	k, ok := s.Kinds.ForResource(r)
 	if !ok {
-		return nil, notServed(r)
+		return nil, notServed()
 	}
 	if !updatable(k, w.Subresource) {
-		return nil, notServed(r)
+		return nil, notServed()
 	}
 	o, _, err := s.patch(ctx, s.inProcess(k, w), key, t, p)
 	return o, err

@@ -23,7 +23,7 @@ import (
 func (s *Server) Get(_ context.Context, r object.Resource, k object.Key) (object.Object, error) {
 	kd, ok := s.Kinds.ForResource(r)
 	if !ok {
-		return nil, notServed(r)
+		return nil, notServed()
 	}
 	o, err := s.Store.Get(kd.Resource(), k)
 	return o, storeError(err, r, k.Name)
@@ -33,7 +33,7 @@ func (s *Server) Get(_ context.Context, r object.Resource, k object.Key) (object
 func (s *Server) List(ctx context.Context, r object.Resource, o object.ListOptions) (*object.List, error) {
 	k, ok := s.Kinds.ForResource(r)
 	if !ok {
-		return nil, notServed(r)
+		return nil, notServed()
 	}
 	match, err := newMatcher(k, o.Labels, o.Fields)
 	if err != nil {

@@ -17,10 +17,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -39,14 +41,21 @@ type cluster struct {
 	*api.Server
 	url string
 	ca  []byte // PEM
+	// stop ends the server and closes its store, as the end of the test does.
+	stop func()
 }
 
 // start serves an empty cluster with the bootstrap objects, until the test
 // ends. change may alter the configuration.
 func start(t testing.TB, change func(*api.Config)) *cluster {
+	return startAt(t, filepath.Join(t.TempDir(), "db"), store.History{}, change)
+}
+
+// startAt is start with a store file, which may exist, and its history.
+func startAt(t testing.TB, path string, history store.History, change func(*api.Config)) *cluster {
 	t.Helper()
 	kinds := kind.NewRegistry(kind.All())
-	db, err := store.Open(filepath.Join(t.TempDir(), "db"), store.Options{Codec: api.NewCodec(kinds)})
+	db, err := store.Open(path, store.Options{Codec: api.NewCodec(kinds), History: history})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +87,7 @@ func start(t testing.TB, change func(*api.Config)) *cluster {
 		t.Fatal(err)
 	}
 	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "default"}}
-	if _, err := builtin.ServiceAccounts.Create(t.Context(), s, sa, object.WriteOptions{}); err != nil {
+	if _, err := builtin.ServiceAccounts.Create(t.Context(), s, sa, object.WriteOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatal(err)
 	}
 	s.Prepare()
@@ -86,7 +95,7 @@ func start(t testing.TB, change func(*api.Config)) *cluster {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l, &tls.Config{Certificates: []tls.Certificate{cert}}) }()
-	t.Cleanup(func() {
+	end := sync.OnceFunc(func() {
 		stop()
 		if err := <-done; err != nil {
 			t.Errorf("serve: %v", err)
@@ -95,7 +104,8 @@ func start(t testing.TB, change func(*api.Config)) *cluster {
 			t.Errorf("close: %v", err)
 		}
 	})
-	return &cluster{Server: s, url: "https://" + l.Addr().String(), ca: ca}
+	t.Cleanup(end)
+	return &cluster{Server: s, url: "https://" + l.Addr().String(), ca: ca, stop: end}
 }
 
 // certificate makes a self-signed one for 127.0.0.1.

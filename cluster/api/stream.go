@@ -44,7 +44,7 @@ type streamEvent struct {
 func (s *Server) openStream(ctx context.Context, r object.Resource, o object.WatchOptions) (*stream, error) {
 	k, ok := s.Kinds.ForResource(r)
 	if !ok {
-		return nil, notServed(r)
+		return nil, notServed()
 	}
 	match, err := newMatcher(k, o.Labels, o.Fields)
 	if err != nil {

@@ -157,7 +157,7 @@ func (s *Server) updateScale(ctx context.Context, w write, key object.Key, o obj
 func (s *Server) changeScale(ctx context.Context, w write, key object.Key, change func(now *autoscalingv1.Scale) (*autoscalingv1.Scale, error)) (object.Object, error) {
 	k := w.served.Kind
 	if k.Scale == nil {
-		return nil, notServed(k.Resource())
+		return nil, notServed()
 	}
 	w.Subresource, w.retry = "scale", true
 	out, err := s.modify(ctx, w, key, func(old object.Object) (object.Object, error) {

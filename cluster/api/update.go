@@ -25,10 +25,10 @@ import (
 func (s *Server) Update(ctx context.Context, r object.Resource, o object.Object, w object.WriteOptions) (object.Object, error) {
 	k, ok := s.Kinds.ForResource(r)
 	if !ok {
-		return nil, notServed(r)
+		return nil, notServed()
 	}
 	if !updatable(k, w.Subresource) {
-		return nil, notServed(r)
+		return nil, notServed()
 	}
 	return s.update(ctx, s.inProcess(k, w), object.KeyOf(o), o)
 }
@@ -145,9 +145,8 @@ func (s *Server) replace(ctx context.Context, w write, old, o object.Object) (ou
 	return out, false, nil
 }
 
-// volatile: Leases always, and nodes' status, which heartbeats change. The
-// store keeps one rule a resource, so nodes as a whole are durable when
-// anything but their status changes.
+// volatile: Leases always, and of nodes the status, which heartbeats change;
+// a later durable write of the node takes its status to the disk, too.
 func (s *Server) volatile(k *kind.Kind, subresource string) bool {
 	return k.Volatile || (subresource == "status" && k.GVK.Kind == "Node" && k.GVK.Group == "")
 }

@@ -53,7 +53,7 @@ func (q *request) serveVirtual(v *Virtual) error {
 	gr := q.gvr.GroupResource()
 	switch {
 	case q.sub != "":
-		return notServed(gr)
+		return notServed()
 	case q.verb == "create" && v.Create != nil:
 		return q.createVirtual(v)
 	case q.verb == "get" && v.Get != nil:

@@ -141,7 +141,7 @@ func (q *request) create() error {
 func (q *request) createSub(w object.WriteOptions) error {
 	body := subresourceBody(q.gvr.GroupResource(), q.sub)
 	if body == nil {
-		return notServed(q.gvr.GroupResource())
+		return notServed()
 	}
 	if err := q.decode(body, w); err != nil {
 		return err
@@ -209,7 +209,7 @@ func (q *request) updatable() error {
 		return apierrors.NewMethodNotSupported(gr, q.verb)
 	}
 	if !updatable(q.served.Kind, q.sub) {
-		return notServed(gr)
+		return notServed()
 	}
 	return nil
 }
