@@ -304,6 +304,26 @@ func TestCheckNamesAllThatIsMissing(t *testing.T) {
 	}
 }
 
+// Somebody removed the data folder of a running cluster: what runs goes too.
+func TestSandboxWithoutFolderIsRemoved(t *testing.T) {
+	f := newFixture(t)
+	pod := f.pod(nil)
+	c := f.start(pod, f.shell("sleep 100"))
+	other := f.pod(nil)
+	f.reopen(func() {
+		_ = os.RemoveAll(filepath.Join(f.config.Root, pod)) // its mount stays
+		if err := os.RemoveAll(filepath.Join(f.config.Root, other)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	all, err := f.Sandboxes(t.Context())
+	if err != nil || len(all) != 0 {
+		t.Errorf("sandboxes %+v, %v", all, err)
+	}
+	eventually(t, "the container's process is gone", func() bool { return !runs(c.PID) })
+	f.assertClean(filepath.Dir(f.config.Root)) // and no shim, mount or folder
+}
+
 func TestAdoptionOfManyIsFast(t *testing.T) {
 	f := newFixture(t)
 	const pods = 20

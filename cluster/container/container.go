@@ -35,11 +35,16 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/seed38700745/pkg/cluster/cri"
 )
 
 // ErrNotFound is wrapped by errors about a sandbox or container that is not there.
 var ErrNotFound = errors.New("not found")
+
+// adoptAtOnce is how many sandboxes are adopted at a time.
+const adoptAtOnce = 8
 
 // Config says where a runtime keeps its files and programs.
 type Config struct {
@@ -109,37 +114,41 @@ func New(c Config) (*Runtime, error) {
 	return r, nil
 }
 
-// adopt loads all sandboxes, several at a time.
+// adopt loads all sandboxes, several at a time. Those without a readable record,
+// of which a power cut or somebody's rm left a part, are removed.
 func (r *Runtime) adopt() error {
-	entries, err := os.ReadDir(r.config.Root)
-	if err != nil {
-		return err
+	found := map[string]bool{}
+	for _, dir := range []string{r.config.Root, r.config.Run} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			found[e.Name()] = e.IsDir()
+		}
 	}
-	var group sync.WaitGroup
-	slots := make(chan struct{}, 8)
-	for _, e := range entries {
-		if !e.IsDir() {
+	var group errgroup.Group
+	group.SetLimit(adoptAtOnce)
+	for uid, isDir := range found {
+		if !isDir {
 			continue
 		}
-		slots <- struct{}{}
-		group.Go(func() {
-			defer func() { <-slots }()
-			s, err := r.load(e.Name())
-			if err != nil { // cut short by a power cut, or half removed
-				r.log.Warn("a sandbox's record is unreadable; the sandbox is removed", "pod", e.Name(), "error", err)
-				s = r.newSandbox(cri.SandboxConfig{PodUID: e.Name()})
-				if err := s.remove(context.Background()); err != nil {
-					r.log.Error("remove sandbox", "pod", e.Name(), "error", err)
-				}
-				return
+		group.Go(func() error {
+			s, err := r.load(uid)
+			if errors.Is(err, errUnreadable) {
+				r.log.Warn("a sandbox's record is unreadable; the sandbox is removed", "pod", uid, "error", err)
+				return r.newSandbox(cri.SandboxConfig{PodUID: uid}).remove(context.Background())
+			}
+			if err != nil {
+				return fmt.Errorf("adopt pod %s: %w", uid, err)
 			}
 			r.mu.Lock()
-			r.sandboxes[e.Name()] = s
-			r.mu.Unlock()
+			defer r.mu.Unlock()
+			r.sandboxes[uid] = s
+			return nil
 		})
 	}
-	group.Wait()
-	return nil
+	return group.Wait()
 }
 
 // Close lets go of the shims; pods go on running.

@@ -88,6 +88,7 @@ func newFixture(t *testing.T) *fixture {
 			t.Error(err)
 		}
 		f.assertClean(dir)
+		f.assertNoCgroup()
 	})
 	return f
 }
@@ -102,7 +103,20 @@ func (f *fixture) open() {
 	f.Runtime = r
 }
 
-// assertClean checks that no mount, cgroup or process is left.
+func (f *fixture) assertNoCgroup() {
+	f.t.Helper()
+	paths, err := cgroupPaths(f.config.CgroupParent)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for _, p := range paths {
+		if cgroups.PathExists(p) {
+			f.t.Errorf("a cgroup is left: %s", p)
+		}
+	}
+}
+
+// assertClean checks that no mount, process or folder is left.
 func (f *fixture) assertClean(dir string) {
 	f.t.Helper()
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
@@ -112,15 +126,6 @@ func (f *fixture) assertClean(dir string) {
 	for line := range strings.Lines(string(mounts)) {
 		if strings.Contains(line, dir) {
 			f.t.Errorf("a mount is left: %s", line)
-		}
-	}
-	paths, err := cgroupPaths(f.config.CgroupParent)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	for _, p := range paths {
-		if cgroups.PathExists(p) {
-			f.t.Errorf("a cgroup is left: %s", p)
 		}
 	}
 	links, err := filepath.Glob("/proc/[0-9]*/cwd")

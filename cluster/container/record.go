@@ -3,6 +3,7 @@ package container
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -165,10 +166,20 @@ func writeJSON(path string, v any) error {
 	return writeFile(path, b)
 }
 
+// errUnreadable is wrapped by errors about records that are missing or damaged,
+// other than ones that cannot be read at the moment.
+var errUnreadable = errors.New("unreadable record")
+
 func readJSON(path string, v any) error {
 	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", errUnreadable, err)
+	}
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(b, v)
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("%w: %s: %w", errUnreadable, path, err)
+	}
+	return nil
 }

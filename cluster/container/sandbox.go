@@ -24,7 +24,7 @@ import (
 const (
 	shimStartTimeout = 10 * time.Second // a loaded machine
 	shimQuitTimeout  = 15 * time.Second // its containers' ends included
-	adoptTimeout     = 5 * time.Second
+	adoptTimeout     = 20 * time.Second // a shim that is there answers in a millisecond
 )
 
 // sandbox is a pod's sandbox.
@@ -54,7 +54,7 @@ func (r *Runtime) load(podUID string) (*sandbox, error) {
 		return nil, err
 	}
 	if config.PodUID != podUID {
-		return nil, fmt.Errorf("the record is of pod %q", config.PodUID)
+		return nil, fmt.Errorf("%w: it is of pod %q", errUnreadable, config.PodUID)
 	}
 	s := r.newSandbox(config)
 	if shimLives(s.run) {
@@ -71,6 +71,9 @@ func (r *Runtime) load(podUID string) (*sandbox, error) {
 	for _, e := range entries {
 		dir := filepath.Join(s.dir, containersDir, e.Name())
 		rec, err := loadRecord(dir)
+		if err != nil && !errors.Is(err, errUnreadable) {
+			return nil, err
+		}
 		if err != nil {
 			r.log.Warn("a container's record is unreadable; it is removed", "pod", podUID, "container", e.Name(), "error", err)
 			if err := removeContainerDir(dir); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -217,8 +218,7 @@ func (c *container) finish(ws unix.WaitStatus) {
 	close(c.ended)
 	c.shim.tell(wire.Join(wire.Exited, c.start.ID))
 	c.log.close()
-	// Buffers of this container go back to the system.
-	debugFree()
+	debug.FreeOSMemory()
 }
 
 // deleteState runs the helper's delete.

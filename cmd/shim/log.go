@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -67,15 +66,19 @@ func (l *logFile) write(b []byte) {
 func (c *container) pump(from *os.File, kind byte, stream string) {
 	defer c.pumps.Done()
 	defer from.Close()
-	buf := make([]byte, maxLogLine)
-	var held int // bytes at the start of buf that are the beginning of a line
-	out := make([]byte, 0, flushSize+maxLogLine+linePrefix)
-	write := c.log.write // once: nothing in the loop allocates
+	buf := make([]byte, minBuffer)
+	var held int   // bytes at the start of buf that are the beginning of a line
+	var out []byte // room to make log lines in
+	write := c.log.write
 	for {
 		n, err := from.Read(buf[held:])
+		full := held+n == len(buf)
 		if n > 0 {
 			c.broadcast(kind, buf[held:held+n])
 			out, held = format(out[:0], buf, held+n, stream, time.Now(), write)
+		}
+		if full && len(buf) < maxLogLine {
+			buf = append(buf, make([]byte, len(buf))...)
 		}
 		if err != nil {
 			break
@@ -89,11 +92,12 @@ func (c *container) pump(from *os.File, kind byte, stream string) {
 // flushSize is how much of the log is gathered for one write.
 const flushSize = 8 << 10
 
-// linePrefix is room for a log line's time, stream and tag, and its end.
-const linePrefix = 64
+// minBuffer is what a stream is read with, until there is more than that at
+// once; most containers write little.
+const minBuffer = 2 << 10
 
-// format writes the complete lines of buf[:n], and a full buffer without a
-// line's end as a partial line. It moves the rest to the start of buf and
+// format writes the complete lines of buf[:n], and a line's beginning that is
+// as long as may be as a partial line. It moves the rest to the start of buf and
 // returns its length, and out, the room that it works in, for the next call.
 func format(out, buf []byte, n int, stream string, now time.Time, write func([]byte)) ([]byte, int) {
 	defer func() {
@@ -114,7 +118,7 @@ func format(out, buf []byte, n int, stream string, now time.Time, write func([]b
 			out = out[:0]
 		}
 	}
-	if len(rest) == len(buf) {
+	if len(rest) >= maxLogLine {
 		out = appendLine(out, stream, 'P', rest, now)
 		return out, 0
 	}
@@ -141,8 +145,6 @@ func (c *container) broadcast(kind byte, data []byte) {
 		}
 	}
 }
-
-func debugFree() { debug.FreeOSMemory() }
 
 // The buffer of a frame must hold what a pump reads at once.
 var _ [wire.MaxFrame - maxLogLine]struct{}

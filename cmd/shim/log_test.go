@@ -19,11 +19,11 @@ func TestFormat(t *testing.T) {
 	}{
 		{"lines", "a\n\nb\n", stamp + "F a\n" + stamp + "F \n" + stamp + "F b\n", ""},
 		{"a beginning", "a\nbc", stamp + "F a\n", "bc"},
-		{"a full buffer", "12345678", stamp + "P 12345678\n", ""},
-		{"a full buffer with a line", "12345\n78", stamp + "F 12345\n", "78"},
+		{"a long beginning", strings.Repeat("a", maxLogLine), stamp + "P " + strings.Repeat("a", maxLogLine) + "\n", ""},
+		{"a full buffer with a line", "12345\n" + strings.Repeat("a", maxLogLine-6), stamp + "F 12345\n", strings.Repeat("a", maxLogLine-6)},
 		{"nothing", "", "", ""},
 	} {
-		buf := make([]byte, 8)
+		buf := make([]byte, maxLogLine)
 		n := copy(buf, test.in)
 		var out []byte
 		_, held := format(nil, buf, n, "stdout", now, func(b []byte) { out = append(out, b...) })
@@ -36,13 +36,14 @@ func TestFormat(t *testing.T) {
 // FuzzFormat: no byte of output is lost, added or moved to another line,
 // wherever reads cut it.
 func FuzzFormat(f *testing.F) {
-	f.Add([]byte("a\nbb\nccccccccccccccccccccc\n"), uint8(3))
+	f.Add([]byte("a\nbb\nccccccccccccccccccccc\n"), uint8(0))
+	f.Add(bytes.Repeat([]byte("c"), 40000), uint8(200))
 	f.Fuzz(func(t *testing.T, in []byte, step uint8) {
-		buf := make([]byte, 16)
+		buf := make([]byte, maxLogLine)
 		var log, room []byte
 		held := 0
 		for rest := in; len(rest) > 0; {
-			n := copy(buf[held:min(len(buf), held+1+int(step)%16)], rest)
+			n := copy(buf[held:min(len(buf), held+1+int(step)*97)], rest)
 			rest = rest[n:]
 			room, held = format(room[:0], buf, held+n, "s", time.Unix(0, 0), func(b []byte) { log = append(log, b...) })
 		}
