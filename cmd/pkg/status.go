@@ -59,5 +59,6 @@ func runStatus(ctx context.Context, a *app, name string, revision int, o printOp
 	if rel.Info.Status.Pending() && !a.asHelm {
 		fmt.Fprintf(a.Err, "revision %d is %s: an operation is running, or was interrupted; the next one says which and goes on\n", rel.Revision, rel.Info.Status)
 	}
+	rel.Chart = nil // as in helm's answer
 	return format.write(a.Out, rel, func() error { return a.printRelease(a.Out, rel, o) })
 }
