@@ -33,6 +33,7 @@ func commands(a *app) []*cobra.Command {
 		newClusterCommand(a),
 		newGetCommand(a),
 		newHistoryCommand(a),
+		newImageCommand(a),
 		newInstallCommand(a),
 		newKubectlCommand(a),
 		newListCommand(a),
