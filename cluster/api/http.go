@@ -167,7 +167,7 @@ func (q *request) inTurn(work func() error) error {
 func (q *request) connect(c Connector) error {
 	gr, name := q.gvr.GroupResource(), q.key.Name
 	key := q.key
-	if gr == services || gr.Resource == "nodes" { // "https:name:port"
+	if q.sub == "proxy" { // "https:name:port"
 		key.Name = proxiedName(name)
 	}
 	o, err := q.server.Store.Get(gr, key)
