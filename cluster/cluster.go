@@ -174,7 +174,9 @@ func (k *Cluster) openAPI() (err error) {
 	if err != nil {
 		return fmt.Errorf("certificates: %w", err)
 	}
-	k.kinds = kind.NewRegistry(kind.All())
+	kinds := kind.All()
+	crd.Complete(kinds)
+	k.kinds = kind.NewRegistry(kinds)
 	k.store, err = store.Open(c.home("store", "pkg.db"), store.Options{Codec: api.NewCodec(k.kinds), Logger: k.log})
 	if err != nil {
 		return err

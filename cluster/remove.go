@@ -32,11 +32,15 @@ func StopPods(ctx context.Context, r instance.Record, shim, helper string, log *
 	if err != nil {
 		return err
 	}
+	return stopPods(ctx, runtime)
+}
+
+func stopPods(ctx context.Context, runtime *container.Runtime) error {
 	sandboxes, err := runtime.Sandboxes(ctx)
 	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	g, stopping := errgroup.WithContext(ctx)
 	for _, s := range sandboxes {
 		for _, c := range s.Containers {
 			if c.State != cri.Running {
@@ -46,7 +50,7 @@ func StopPods(ctx context.Context, r instance.Record, shim, helper string, log *
 			if !ok {
 				grace = stopGrace
 			}
-			g.Go(func() error { return runtime.StopContainer(ctx, s.PodUID, c.ID, grace) })
+			g.Go(func() error { return runtime.StopContainer(stopping, s.PodUID, c.ID, grace) })
 		}
 	}
 	if err := g.Wait(); err != nil {
@@ -62,13 +66,17 @@ func StopPods(ctx context.Context, r instance.Record, shim, helper string, log *
 // mounts, records and the data folder; the volumes' data only with volumes. It
 // works from the record, also where the folder is gone.
 func Delete(ctx context.Context, r instance.Record, shim, helper string, volumes bool, log *slog.Logger) error {
-	if err := StopPods(ctx, r, shim, helper, log); err != nil {
-		return fmt.Errorf("end the pods: %w", err)
-	}
-	if err := unmountBelow(r.Home, r.RunDir()); err != nil {
+	runtime, err := container.New(containerConfig(r, shim, helper, log))
+	if err != nil {
 		return err
 	}
-	if err := container.RemoveCgroup("pkg/" + r.ID); err != nil {
+	if err := stopPods(ctx, runtime); err != nil {
+		return fmt.Errorf("end the pods: %w", err)
+	}
+	if err := runtime.Purge(ctx); err != nil {
+		return err
+	}
+	if err := unmountBelow(r.Home, r.RunDir()); err != nil {
 		return err
 	}
 	others, err := otherClusters(r.ID)
@@ -81,10 +89,7 @@ func Delete(ctx context.Context, r instance.Record, shim, helper string, volumes
 	if err := removeHome(r.Home, volumes); err != nil {
 		return err
 	}
-	left, err := instance.Forget(r.ID)
-	if err == nil && left == 0 {
-		err = container.RemoveCgroup("pkg")
-	}
+	_, err = instance.Forget(r.ID)
 	return err
 }
 

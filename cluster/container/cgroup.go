@@ -242,12 +242,3 @@ func (r *Runtime) PodStats(_ context.Context, podUID string) (cri.Stats, error) 
 func (s *sandbox) cgroup(below ...string) string {
 	return filepath.Join(slices.Concat([]string{s.runtime.config.CgroupParent, "pod" + s.config.PodUID}, below)...)
 }
-
-// RemoveCgroup removes a cgroup, given by its path from the root of the
-// hierarchies, and all below it. It must have no processes.
-func RemoveCgroup(path string) error {
-	if err := removeCgroup(path); err != nil {
-		return fmt.Errorf("cgroup %s: %w", path, err)
-	}
-	return nil
-}

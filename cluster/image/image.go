@@ -39,8 +39,8 @@ import (
 // Errors that callers tell apart. Kubernetes' reasons for them are
 // InvalidImageName and ErrImageNeverPull.
 var (
-	ErrInvalidName = errors.New("invalid image name")
-	ErrNeverPull   = errors.New("not present with pull policy of Never")
+	ErrInvalidName = cri.ErrInvalidImageName
+	ErrNeverPull   = cri.ErrImageNeverPull
 	ErrNotFound    = errors.New("no such image")
 )
 

@@ -197,7 +197,7 @@ func (m *machine) pkg(args ...string) string { m.t.Helper(); return m.run("pkg",
 
 func (m *machine) kubectl(args ...string) string {
 	m.t.Helper()
-	return m.run("pkg-kubectl", append([]string{"--kubeconfig", filepath.Join(m.home, "kubeconfig")}, args...)...)
+	return m.run("pkg", append([]string{"kubectl"}, args...)...)
 }
 
 // fails runs pkg, which must fail with a code and say all of the texts.
