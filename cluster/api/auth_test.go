@@ -8,10 +8,13 @@ import (
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
-	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/seed38700745/pkg/cluster/api"
@@ -76,17 +79,16 @@ func TestRBAC(t *testing.T) {
 		cfg.CheckWrite = func(ctx context.Context, u auth.User, o, old object.Object) error {
 			return z.CheckEscalation(ctx, u, o, old)
 		}
-		cfg.Virtual = []api.Virtual{{
-			GVK: authorizationv1.SchemeGroupVersion.WithKind("SelfSubjectAccessReview"), Plural: "selfsubjectaccessreviews",
-			New: func() object.Object { return &authorizationv1.SelfSubjectAccessReview{} },
-			Create: func(ctx context.Context, u auth.User, o object.Object) (object.Object, error) {
-				out, err := (&auth.Reviewer{Authorizer: z}).Review(ctx, u, o)
-				if err != nil {
-					return nil, err
-				}
-				return out.(object.Object), nil
+		cfg.Virtual = append(api.Reviews(func(ctx context.Context, u auth.User, o runtime.Object) (runtime.Object, error) {
+			return (&auth.Reviewer{Authorizer: z}).Review(ctx, u, o)
+		}), api.Virtual{
+			GVK: schema.GroupVersionKind{Group: "metrics.k8s.io", Version: "v1beta1", Kind: "NodeMetrics"}, Plural: "nodes",
+			New: func() object.Object { return &unstructured.Unstructured{Object: map[string]any{}} },
+			List: func(context.Context, string, labels.Selector) ([]object.Object, error) {
+				return []object.Object{&unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": "n1"},
+					"timestamp": "2026-01-01T00:00:00Z", "window": "10s", "usage": map[string]any{"cpu": "250m", "memory": "64Mi"}}}}, nil
 			},
-		}}
+		})
 		cfg.IssueToken = func(_ context.Context, sa *corev1.ServiceAccount, r *authenticationv1.TokenRequest) (*authenticationv1.TokenRequest, error) {
 			r.Status.Token = "token of " + sa.Name
 			return r, nil
@@ -109,6 +111,12 @@ func TestRBAC(t *testing.T) {
 		t.Errorf("can-i: %s", out)
 	}
 	k.want("", words("create token robot"), "token of robot")
+	k.want("", words("auth whoami "+as), "system:serviceaccount:default:robot", "system:authenticated")
+	k.want("", words("auth can-i --list "+as), "configmaps", "[get list watch]")
+	k.want("", words("get --raw /apis/metrics.k8s.io/v1beta1/nodes"), `"kind":"NodeMetricsList"`, `"cpu":"250m"`)
+	if out, err := k.try("", words("create clusterrole root --verb=* --resource=* "+as)...); err == nil {
+		t.Errorf("robot made a role: %s", out)
+	}
 }
 
 func TestPanicsAreHidden(t *testing.T) {
