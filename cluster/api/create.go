@@ -145,7 +145,6 @@ func (s *Server) createNamed(ctx context.Context, w write, o object.Object) (obj
 			return nil, asStatus(err)
 		}
 	}
-	s.warn(w, o)
 	release, err := s.allocate(o, nil, w.DryRun)
 	if err != nil {
 		return nil, err
@@ -154,6 +153,7 @@ func (s *Server) createNamed(ctx context.Context, w write, o object.Object) (obj
 		if _, err := s.Store.Get(gr, object.KeyOf(o)); err == nil {
 			return nil, apierrors.NewAlreadyExists(gr, o.GetName())
 		}
+		s.warn(w, o)
 		return o, nil
 	}
 	name := o.GetName()
@@ -164,6 +164,7 @@ func (s *Server) createNamed(ctx context.Context, w write, o object.Object) (obj
 		release()
 		return nil, storeError(err, gr, name)
 	}
+	s.warn(w, out)
 	return out, nil
 }
 
@@ -187,9 +188,9 @@ func nameCheck(k *kind.Kind) validation.ValidateNameFunc {
 	}
 }
 
-// warn tells the user what is odd about a valid object.
+// warn tells the user what is odd about a valid object that was written.
 func (s *Server) warn(w write, o object.Object) {
-	if w.Warn == nil {
+	if w.Warn == nil || w.Subresource != "" {
 		return
 	}
 	k := w.served.Kind

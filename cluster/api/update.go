@@ -54,7 +54,7 @@ func updatable(k *kind.Kind, subresource string) bool {
 // update replaces the object k by o, which is of the stored version, or with
 // w.Subresource a part of it.
 func (s *Server) update(ctx context.Context, w write, k object.Key, o object.Object) (object.Object, error) {
-	if sub := w.Subresource; sub == "scale" {
+	if w.Subresource == "scale" {
 		return s.updateScale(ctx, w, k, o)
 	}
 	if o.GetResourceVersion() == "" && requiresVersion(w.served.Kind) {
@@ -118,9 +118,6 @@ func (s *Server) replace(ctx context.Context, w write, old, o object.Object) (ou
 			return nil, false, asStatus(err)
 		}
 	}
-	if w.Subresource == "" {
-		s.warn(w, o)
-	}
 	release, err := s.allocate(o, old, w.DryRun)
 	if err != nil {
 		return nil, false, err
@@ -129,6 +126,7 @@ func (s *Server) replace(ctx context.Context, w write, old, o object.Object) (ou
 		return old, false, nil
 	}
 	if w.DryRun {
+		s.warn(w, o)
 		return o, false, nil
 	}
 	wr := store.Write{Verb: store.Update, Resource: gr, Key: object.KeyOf(old), Object: o,
@@ -142,6 +140,7 @@ func (s *Server) replace(ctx context.Context, w write, old, o object.Object) (ou
 		return nil, errors.Is(err, store.ErrConflict), storeError(err, gr, old.GetName())
 	}
 	s.afterWrite(out, old, wr.Verb == store.Delete)
+	s.warn(w, out)
 	return out, false, nil
 }
 
