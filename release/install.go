@@ -87,7 +87,7 @@ func (r *Releases) install(ctx context.Context, name string, c Chart, o InstallO
 	result := &Result{Release: next, Plan: p}
 	if o.DryRun != DryRunNone {
 		next.Info.Description = "Dry run complete"
-		return result, nil
+		return result, r.compare(ctx, p, o.Options)
 	}
 	return result, r.perform(ctx, &change{
 		verb: "install", next: next, history: history, plan: p, options: o.Options, done: "Install complete",

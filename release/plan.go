@@ -21,6 +21,8 @@ const (
 	Recreate Action = "recreate" // delete, then create: an immutable field changed
 	Delete   Action = "delete"
 	Keep     Action = "keep" // no longer in the manifest, but its policy is to stay
+	// Leave is an update that would change nothing. Only dry runs know.
+	Leave Action = "leave"
 )
 
 // Step is one change of one object.
@@ -31,7 +33,13 @@ type Step struct {
 }
 
 // String is "update StatefulSet/mysql".
-func (s Step) String() string { return string(s.Action) + " " + s.Item.Ref.String() }
+func (s Step) String() string {
+	text := string(s.Action) + " " + s.Item.Ref.String()
+	if s.Action == Leave {
+		text += " unchanged"
+	}
+	return text
+}
 
 // Plan is what an operation does to objects, in order.
 type Plan struct {

@@ -52,7 +52,7 @@ func (r *Releases) rollback(ctx context.Context, name string, o RollbackOptions)
 	}
 	result := &Result{Release: next, Plan: p}
 	if o.DryRun != DryRunNone {
-		return result, nil
+		return result, r.compare(ctx, p, o.Options)
 	}
 	return result, r.perform(ctx, &change{
 		verb: "rollback", previous: nil, next: next, history: history, plan: p, options: o.Options, done: next.Info.Description,

@@ -71,7 +71,7 @@ func (r *Releases) Upgrade(ctx context.Context, name string, c Chart, o UpgradeO
 	result := &Result{Release: next, Plan: p}
 	if o.DryRun != DryRunNone {
 		next.Info.Description = "Dry run complete"
-		return result, nil
+		return result, r.compare(ctx, p, o.Options)
 	}
 	return result, r.perform(ctx, &change{
 		verb: "upgrade", previous: workedBefore(history), next: next, history: history, plan: p, options: o.Options, done: "Upgrade complete",

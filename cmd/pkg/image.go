@@ -106,7 +106,7 @@ func (i *imageCommand) list() *cobra.Command {
 
 // listedImage is an image with its node.
 type listedImage struct {
-	Node string `json:"node"`
+	Node   string `json:"node"`
 	ID     string `json:"id"`
 	Name   string `json:"name"`
 	Digest string `json:"digest,omitempty"`

@@ -213,4 +213,3 @@ func (c *testCluster) mustRun(t testing.TB, want int, args ...string) (out, talk
 	}
 	return out, talk
 }
-
