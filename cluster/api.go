@@ -7,9 +7,9 @@ import (
 	"net/http"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
-	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/seed38700745/pkg/cluster/api"
@@ -47,7 +47,9 @@ func (k *Cluster) newAPI() error {
 			return authorizer.CheckEscalation(ctx, u, o, old)
 		},
 		Connect: connectors(func() *kubelet.Server { return agents }),
-		Virtual: reviews(func() *auth.Reviewer { return reviewer }),
+		Virtual: api.Reviews(func(ctx context.Context, u auth.User, o runtime.Object) (runtime.Object, error) {
+			return reviewer.Review(ctx, u, o)
+		}),
 		IssueToken: func(ctx context.Context, sa *corev1.ServiceAccount, q *authenticationv1.TokenRequest) (*authenticationv1.TokenRequest, error) {
 			return tokens.Issue(ctx, sa, q)
 		},
@@ -97,29 +99,4 @@ func connectors(agents func() *kubelet.Server) map[string]api.Connector {
 		}
 	}
 	return all
-}
-
-// reviews are the kinds that ask about users and permissions.
-func reviews(reviewer func() *auth.Reviewer) []api.Virtual {
-	review := func(gv schema.GroupVersion, kind, plural string, namespaced bool, empty func() object.Object) api.Virtual {
-		return api.Virtual{
-			GVK: gv.WithKind(kind), Plural: plural, Namespaced: namespaced, New: empty,
-			Create: func(ctx context.Context, u auth.User, o object.Object) (object.Object, error) {
-				out, err := reviewer().Review(ctx, u, o)
-				if err != nil {
-					return nil, err
-				}
-				return out.(object.Object), nil
-			},
-		}
-	}
-	authz, authn := authorizationv1.SchemeGroupVersion, authenticationv1.SchemeGroupVersion
-	return []api.Virtual{
-		review(authz, "SelfSubjectAccessReview", "selfsubjectaccessreviews", false, func() object.Object { return &authorizationv1.SelfSubjectAccessReview{} }),
-		review(authz, "SelfSubjectRulesReview", "selfsubjectrulesreviews", false, func() object.Object { return &authorizationv1.SelfSubjectRulesReview{} }),
-		review(authz, "SubjectAccessReview", "subjectaccessreviews", false, func() object.Object { return &authorizationv1.SubjectAccessReview{} }),
-		review(authz, "LocalSubjectAccessReview", "localsubjectaccessreviews", true, func() object.Object { return &authorizationv1.LocalSubjectAccessReview{} }),
-		review(authn, "TokenReview", "tokenreviews", false, func() object.Object { return &authenticationv1.TokenReview{} }),
-		review(authn, "SelfSubjectReview", "selfsubjectreviews", false, func() object.Object { return &authenticationv1.SelfSubjectReview{} }),
-	}
 }
