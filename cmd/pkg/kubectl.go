@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -39,6 +40,8 @@ func (a *app) execKubectl(args []string) error {
 				return withHint(fmt.Errorf("%s is not running", t.name), "pkg cluster start")
 			}
 		}
+		// Of a variable that is there twice, the first counts.
+		env = slices.DeleteFunc(env, func(v string) bool { return strings.HasPrefix(v, "KUBECONFIG=") })
 		env = append(env, "KUBECONFIG="+t.config.Path)
 		if t.config.Context != "" {
 			args = append([]string{"--context=" + t.config.Context}, args...)
