@@ -104,10 +104,14 @@ func (c *changeFlags) options(a *app) (release.Options, error) {
 	return o, nil
 }
 
-// connectFor connects for an operation: for a dry run as a reader.
-func (a *app) connectFor(ctx context.Context, o release.Options) (*connection, error) {
-	if o.DryRun != release.DryRunNone {
+// connectFor connects for an operation: for a dry run as a reader, else as one
+// that may install something or only changes what is there.
+func (a *app) connectFor(ctx context.Context, o release.Options, installs bool) (*connection, error) {
+	switch {
+	case o.DryRun != release.DryRunNone:
 		return a.connect()
+	case installs:
+		return a.connectToInstall(ctx)
 	}
 	return a.connectToChange(ctx)
 }

@@ -71,6 +71,10 @@ func startCluster(ctx context.Context, a *app) error {
 // start runs pkgd in the background and waits until it says that it is ready,
 // or why it is not.
 func (l *localCluster) start(ctx context.Context, args ...string) error {
+	if os.Geteuid() != 0 {
+		return withHint(errors.New("the cluster of this machine needs root to isolate containers"),
+			"sudo pkg ..., or choose another cluster: --kubeconfig, --kube-context, pkg use, $KUBECONFIG")
+	}
 	path, err := program("pkgd")
 	if err != nil {
 		return err

@@ -83,14 +83,35 @@ type connection struct {
 	namespace string
 }
 
-// connectToChange connects for a command that changes something: it says first
-// which cluster is meant, and starts this machine's if that is meant and not
-// running.
+// connectToInstall connects for a command that puts something on a cluster: it
+// says first which one is meant, and starts this machine's if that is meant and
+// not running, making it if there is none.
+func (a *app) connectToInstall(ctx context.Context) (*connection, error) {
+	t, err := a.target()
+	if err != nil {
+		return nil, err
+	}
+	return a.connectToTarget(ctx, t)
+}
+
+// connectToChange is connectToInstall for a command that changes what is there:
+// where there is no cluster it makes none.
 func (a *app) connectToChange(ctx context.Context) (*connection, error) {
 	t, err := a.target()
 	if err != nil {
 		return nil, err
 	}
+	if t.local != nil {
+		if record, err := t.local.record(); err != nil {
+			return nil, err
+		} else if record == nil {
+			return nil, t.local.errNoCluster()
+		}
+	}
+	return a.connectToTarget(ctx, t)
+}
+
+func (a *app) connectToTarget(ctx context.Context, t *target) (*connection, error) {
 	if t.local != nil {
 		if err := startCluster(ctx, a); err != nil {
 			return nil, err

@@ -45,7 +45,7 @@ func (i *imageCommand) connectNode(ctx context.Context, change bool) (*connectio
 	var c *connection
 	var err error
 	if change {
-		c, err = i.app.connectToChange(ctx)
+		c, err = i.app.connectToInstall(ctx)
 	} else {
 		c, err = i.app.connect()
 	}

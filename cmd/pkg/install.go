@@ -91,7 +91,7 @@ func runInstall(ctx context.Context, a *app, o *installOptions, args []string, f
 	if name == "" {
 		name = res.Chart.Name()
 	}
-	c, err := a.connectFor(ctx, opts)
+	c, err := a.connectFor(ctx, opts, true)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func runRollback(ctx context.Context, a *app, change *changeFlags, args []string
 			return usagef("could not convert revision to a number: %q", args[1])
 		}
 	}
-	c, err := a.connectFor(ctx, opts)
+	c, err := a.connectFor(ctx, opts, false)
 	if err != nil {
 		return err
 	}

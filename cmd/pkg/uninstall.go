@@ -42,7 +42,7 @@ func runUninstall(ctx context.Context, a *app, change *changeFlags, o release.Un
 		return err
 	}
 	o.Options = opts
-	c, err := a.connectFor(ctx, opts)
+	c, err := a.connectFor(ctx, opts, false)
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func runUpgrade(ctx context.Context, a *app, o *upgradeOptions, args []string) e
 	if err != nil {
 		return err
 	}
-	c, err := a.connectFor(ctx, opts)
+	c, err := a.connectFor(ctx, opts, o.install)
 	if err != nil {
 		return err
 	}
