@@ -39,15 +39,7 @@ type hookRunner struct {
 // another, each to its end. The first failure ends it. Last runs are noted in r
 // and recorded.
 func (h *hookRunner) run(ctx context.Context, r *Release, event string) error {
-	var hooks []*Hook
-	for _, k := range r.Hooks {
-		if k.runsOn(event) {
-			hooks = append(hooks, k)
-		}
-	}
-	slices.SortStableFunc(hooks, func(a, b *Hook) int {
-		return cmp.Or(cmp.Compare(a.Weight, b.Weight), cmp.Compare(a.Name, b.Name))
-	})
+	hooks := hooksOn(r.Hooks, event)
 	for n, k := range hooks {
 		if len(k.DeletePolicies) == 0 {
 			k.DeletePolicies = []string{beforeCreation}
@@ -63,6 +55,21 @@ func (h *hookRunner) run(ctx context.Context, r *Release, event string) error {
 		}
 	}
 	return nil
+}
+
+// hooksOn returns the hooks of an event in the order in which they run. all are in
+// the order of their kinds.
+func hooksOn(all []*Hook, event string) []*Hook {
+	var out []*Hook
+	for _, k := range all {
+		if k.runsOn(event) {
+			out = append(out, k)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *Hook) int {
+		return cmp.Or(cmp.Compare(a.Weight, b.Weight), cmp.Compare(a.Name, b.Name))
+	})
+	return out
 }
 
 func (h *hookRunner) one(ctx context.Context, r *Release, k *Hook, event string) error {

@@ -133,26 +133,31 @@ func (s storage) remove(ctx context.Context, r *Release) error {
 	return nil
 }
 
-// prune removes the oldest revisions until at most limit are left, never the last
-// deployed one; 0 keeps all.
+// prune removes the oldest revisions until at most limit are left; see surplus.
 func (s storage) prune(ctx context.Context, history []*Release, limit int) error {
-	if limit <= 0 {
-		return nil
-	}
-	kept := lastDeployed(history)
-	excess := len(history) - limit
 	var errs []error
-	for _, r := range history {
-		if excess <= 0 {
-			break
-		}
-		if r == kept {
-			continue
-		}
-		excess--
+	for _, r := range surplus(history, limit) {
 		errs = append(errs, s.remove(ctx, r))
 	}
 	return errors.Join(errs...)
+}
+
+// surplus are the oldest revisions of a history beyond limit (negative: no limit),
+// the last deployed one never among them.
+func surplus(history []*Release, limit int) (out []*Release) {
+	if limit < 0 {
+		return nil
+	}
+	kept := lastDeployed(history)
+	for _, r := range history {
+		if len(history)-len(out) <= limit {
+			break
+		}
+		if r != kept {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // lastDeployed returns the newest deployed revision of a history, or nil.
