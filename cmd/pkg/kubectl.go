@@ -42,8 +42,6 @@ func (a *app) execKubectl(args []string) error {
 		}
 		// Of a variable that is there twice, the first counts.
 		env = slices.DeleteFunc(env, func(v string) bool { return strings.HasPrefix(v, "KUBECONFIG=") })
-		// Of two values of one name Go's programs take the first.
-		env = slices.DeleteFunc(env, func(v string) bool { return strings.HasPrefix(v, "KUBECONFIG=") })
 		env = append(env, "KUBECONFIG="+t.config.Path)
 		if t.config.Context != "" {
 			args = append([]string{"--context=" + t.config.Context}, args...)
