@@ -45,7 +45,7 @@ type scene struct {
 }
 
 // wait returns nil when all items are ready. Errors: *FailedError as soon as one
-// can not become ready, *TimeoutError after timeout (0: none), ctx's.
+// can not become ready, *TimeoutError after timeout (0: none), *LostError, ctx's.
 func (w *waiter) wait(ctx context.Context, items []*Item, timeout time.Duration) error {
 	var watched []*Item
 	for _, i := range items {
@@ -68,9 +68,13 @@ func (w *waiter) wait(ctx context.Context, items []*Item, timeout time.Duration)
 	updates := make(chan func(*scene))
 	g, gctx := errgroup.WithContext(ctx)
 	w.follow(gctx, g, watched, updates)
-	err := w.loop(ctx, watched, updates, deadline, start)
+	g.Go(func() error { return w.keepContact(gctx) })
+	err := w.loop(gctx, watched, updates, deadline, start)
 	cancel()
-	return errors.Join(err, g.Wait())
+	if lost := g.Wait(); lost != nil {
+		return lost // it is why the loop ended
+	}
+	return err
 }
 
 // matters tells whether a kind has anything to wait for.

@@ -49,7 +49,7 @@ func (c *Client) send(ctx context.Context, q request) (*http.Response, error) {
 			return resp, err
 		}
 		wait, ok := apierrors.SuggestsClientDelay(err)
-		if !ok || wait == 0 && !apierrors.IsTooManyRequests(err) {
+		if !ok {
 			return nil, err
 		}
 		select {

@@ -121,7 +121,9 @@ func (a *app) connectToTarget(ctx context.Context, t *target) (*connection, erro
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(a.Err, "cluster: %s (%s), namespace %s\n", t.name, t.why, c.namespace)
+	if !a.asHelm || t.local != nil { // helm's users chose it themselves
+		fmt.Fprintf(a.Err, "cluster: %s (%s), namespace %s\n", t.name, t.why, c.namespace)
+	}
 	return c, nil
 }
 
@@ -175,9 +177,17 @@ func (c *connection) releases(a *app, operation string) (*release.Releases, erro
 	w := &warner{app: a, seen: map[string]bool{}}
 	return release.New(release.Config{
 		Cluster: c.kube, Namespace: c.namespace, Self: self,
-		Say:  func(line string) { fmt.Fprintln(a.Err, line) },
-		Warn: w.warn, Logs: a.Out, Now: a.Now,
+		Say: a.progress, Warn: w.warn, Logs: a.Out, Now: a.Now,
 	}), nil
+}
+
+// progress prints a line of what an operation does; helm is silent about it.
+func (a *app) progress(line string) {
+	if a.asHelm {
+		a.debugf("%s", line)
+		return
+	}
+	fmt.Fprintln(a.Err, line)
 }
 
 // warner prints warnings, each once, and those about kinds that a cluster only

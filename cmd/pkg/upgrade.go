@@ -111,6 +111,9 @@ func runUpgrade(ctx context.Context, a *app, o *upgradeOptions, args []string) e
 	if err != nil {
 		return err
 	}
+	if o.installs(history) && o.format == "table" {
+		fmt.Fprintf(a.Out, "Release %q does not exist. Installing it now.\n", name)
+	}
 	rc := a.releaseChart(res, values, o.render, &o.postRenderer, o.skipCRDs)
 	result, err := o.run(ctx, r, name, rc, history, opts)
 	if err != nil {
@@ -120,15 +123,25 @@ func runUpgrade(ctx context.Context, a *app, o *upgradeOptions, args []string) e
 		return a.templateHint(err)
 	}
 	if opts.DryRun == release.DryRunNone && o.format == "table" {
-		fmt.Fprintf(a.Out, "Release %q has been upgraded. Happy Helming!\n", name)
+		switch {
+		case o.installs(history):
+		case a.asHelm:
+			fmt.Fprintf(a.Out, "Release %q has been upgraded. Happy Helming!\n", name)
+		default:
+			fmt.Fprintf(a.Out, "Release %q has been upgraded.\n", name)
+		}
 	}
 	return a.printResult(ctx, c, result, opts, o.show, o.format)
 }
 
+// installs tells whether --install applies: there is no release, or no more.
+func (o *upgradeOptions) installs(history []*release.Release) bool {
+	return o.install && (len(history) == 0 || history[len(history)-1].Info.Status == release.StatusUninstalled)
+}
+
 // run upgrades or, with --install and nothing there, installs.
 func (o *upgradeOptions) run(ctx context.Context, r *release.Releases, name string, c release.Chart, history []*release.Release, opts release.Options) (*release.Result, error) {
-	gone := len(history) == 0 || history[len(history)-1].Info.Status == release.StatusUninstalled
-	if o.install && gone {
+	if o.installs(history) {
 		return r.Install(ctx, name, c, release.InstallOptions{Options: opts, CreateNamespace: o.createNamespace, Replace: true})
 	}
 	return r.Upgrade(ctx, name, c, release.UpgradeOptions{Options: opts, Reuse: o.reuse()})
