@@ -5,35 +5,20 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed38700745/pkg/cluster/isolate"
 )
 
 // The records are in /run/pkg, so the tests run with a /run of their own.
 func TestMain(m *testing.M) {
-	const inside = "PKG_TEST_RUN"
-	if os.Getenv(inside) == "" {
-		c := exec.Command("/proc/self/exe", os.Args[1:]...)
-		c.Env = append(os.Environ(), inside+"=1")
-		c.Stdout, c.Stderr = os.Stdout, os.Stderr
-		c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-		var exit *exec.ExitError
-		if err := c.Run(); errors.As(err, &exit) {
-			os.Exit(exit.ExitCode())
-		} else if err != nil {
-			panic(err)
-		}
-		return
-	}
-	err := errors.Join(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
-		unix.Mount("tmpfs", "/run", "tmpfs", 0, ""), exec.Command("ip", "link", "set", "lo", "up").Run())
-	if err != nil {
-		panic(err)
-	}
-	os.Exit(m.Run())
+	os.Exit(isolate.Main(m, isolate.Isolation{
+		Namespaces: unix.CLONE_NEWNS | unix.CLONE_NEWNET,
+		Inside:     func() error { return unix.Mount("tmpfs", "/run", "tmpfs", 0, "") },
+	}))
 }
 
 func none(netip.Prefix) string { return "" }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -22,48 +21,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed38700745/pkg/cluster/cri"
+	"github.com/seed38700745/pkg/cluster/isolate"
 )
 
-// inside marks the copy of the test program that runs in namespaces of its own.
-const inside = "PKG_TEST_NETNS"
-
 func TestMain(m *testing.M) {
-	if os.Getenv(inside) != "" {
-		os.Exit(runInside(m))
-	}
-	c := exec.Command("/proc/self/exe", os.Args[1:]...)
-	c.Env = append(os.Environ(), inside+"=1")
-	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	err := c.Run()
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-	case errors.As(err, &exit):
-		os.Exit(exit.ExitCode())
-	case errors.Is(err, syscall.EPERM) && os.Getenv("CI") == "":
-		fmt.Println("SKIP: no right to make network and mount namespaces:", err)
-	default:
-		fmt.Fprintln(os.Stderr, "namespaces:", err)
-		os.Exit(1)
-	}
-}
-
-// runInside makes mounts private and the loopback link work.
-func runInside(m *testing.M) int {
-	if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	lo, err := netlink.LinkByName("lo")
-	if err == nil {
-		err = netlink.LinkSetUp(lo)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	os.Exit(isolate.Main(m, isolate.Isolation{Namespaces: unix.CLONE_NEWNET | unix.CLONE_NEWNS}))
 }
 
 func config(t *testing.T) Config {

@@ -14,14 +14,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed38700745/pkg/cluster/isolate"
 )
 
 // The tests of this package run the real programs, in network, mount and PID
 // namespaces of their own, as a machine would that has nothing but this
 // repository: /run and /var/lib/pkg are empty, the network has no way out.
-
-// inside marks the copy of the test program that runs in the namespaces.
-const inside = "PKG_E2E_INSIDE"
 
 // images that the tests' pods use. They are built, or found in the machine's
 // image cache, before the namespaces are entered: inside there is no network.
@@ -34,32 +33,16 @@ var testImages = []string{
 }
 
 func TestMain(m *testing.M) {
-	if os.Getenv(inside) != "" {
-		os.Exit(runInside(m))
-	}
-	if err := prepare(); err != nil {
-		fmt.Fprintln(os.Stderr, "prepare:", err)
-		os.Exit(1)
-	}
-	c := exec.Command("/proc/self/exe", os.Args[1:]...)
-	c.Env = append(os.Environ(), inside+"=1")
-	c.Stdout, c.Stderr = os.Stdout, os.Stderr
-	c.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID,
-		Pdeathsig:  syscall.SIGKILL,
-	}
-	err := c.Run()
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-	case errors.As(err, &exit):
-		os.Exit(exit.ExitCode())
-	case errors.Is(err, syscall.EPERM) && os.Getenv("CI") == "":
-		fmt.Println("SKIP: no right to make namespaces:", err)
-	default:
-		fmt.Fprintln(os.Stderr, "namespaces:", err)
-		os.Exit(1)
-	}
+	os.Exit(isolate.Main(m, isolate.Isolation{
+		Namespaces: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID,
+		Before:     prepare,
+		Inside: func() error {
+			if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"); err != nil {
+				return err
+			}
+			return setBootID()
+		},
+	}))
 }
 
 // prepare builds the programs and the images, once.
@@ -77,24 +60,6 @@ func prepare() error {
 		return fmt.Errorf("build images: %w\n%s", err, out)
 	}
 	return nil
-}
-
-// runInside makes the namespaces look like a machine of its own.
-func runInside(m *testing.M) int {
-	steps := []func() error{
-		func() error { return unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") },
-		func() error { return unix.Mount("proc", "/proc", "proc", 0, "") },
-		func() error { return unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755") },
-		func() error { return exec.Command("ip", "link", "set", "lo", "up").Run() },
-		setBootID,
-	}
-	for i, step := range steps {
-		if err := step(); err != nil {
-			fmt.Fprintf(os.Stderr, "namespace, step %d: %v\n", i, err)
-			return 1
-		}
-	}
-	return m.Run()
 }
 
 // setBootID gives this machine a boot id that the tests can change, as a reboot
