@@ -5,21 +5,28 @@ VERSION ?= 0.1.0-dev
 GO      ?= go
 LDFLAGS := -s -w -X github.com/seed38700745/pkg/cmd/internal/version.Version=$(VERSION)
 
-.PHONY: demo test build generate lint e2e bench deps tools clean
+.PHONY: demo test build generate lint e2e bench deps testdeps tools clean
 
 demo: deps build        ## start a cluster, install MySQL, ask it something
 	@bash .ci/demo
 
-test: deps build tools  ## all tests
+# Tests find helm and kubectl in bin/tools where the machine has none.
+test e2e: export PATH := $(PATH):$(CURDIR)/bin/tools
+
+test: testdeps build tools   ## all tests
 	$(GO) test -timeout 30m ./...
 
 build: bin/pkg bin/pkgd bin/pkg-kubectl   ## all programs into bin/
 
-tools:                  ## real helm, to test beside it
+tools: bin/pkg-kubectl  ## real helm and kubectl, to test beside them
 	cd .ci/helm3 && CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o ../../bin/tools/helm helm.sh/helm/v3/cmd/helm
+	ln -sf ../pkg-kubectl bin/tools/kubectl
 
 deps:                   ## the Debian packages that building and running need
 	@bash .ci/deps
+
+testdeps:               ## and those that the tests need
+	@bash .ci/deps test
 
 # Go's own build cache decides what is out of date, so these always run.
 .PHONY: bin/pkg bin/pkgd bin/pkg-kubectl cmd/pkgd/programs/shim cmd/pkgd/programs/helper
@@ -39,7 +46,7 @@ generate:               ## the checked-in OpenAPI documents
 lint:                   ## formatting, vet, linters
 	@bash .ci/lint
 
-e2e: deps build         ## the main path with the real programs, verbosely
+e2e: testdeps build tools    ## the main path with the real programs, verbosely
 	$(GO) test -timeout 30m -count=1 -v ./cmd/pkgd/... ./cmd/pkg/...
 
 bench: deps build tools       ## speed and size, against peers where they can be run

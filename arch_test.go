@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -61,7 +63,7 @@ var testOnly = []string{"cluster/store/powercut", "cluster/store/storetest"}
 // onlyIn pins libraries to the parts that may link them, directly or not.
 var onlyIn = map[string][]string{
 	"github.com/opencontainers/runc/libcontainer": {"cmd/helper"},
-	"go.etcd.io/bbolt":                            {"cluster/store", "cluster/api", "cluster", "cmd/pkgd"},
+	"go.etcd.io/bbolt":                            {"cluster/store", "cluster/store/storetest", "cluster/api", "cluster", "cmd/pkgd"},
 }
 
 // listed is what `go list` says of a package.
@@ -75,6 +77,15 @@ type listed struct {
 
 func list(t *testing.T) []listed {
 	t.Helper()
+	// Reading the folders tells `go test` what its cached result depends on.
+	if err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || path == "bin") {
+			return filepath.SkipDir
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
 	out, err := exec.Command("go", "list", "-json=ImportPath,Doc,GoFiles,Imports,Deps", "./...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
@@ -132,7 +143,7 @@ func TestImports(t *testing.T) {
 			}
 		}
 		for lib, parts := range onlyIn {
-			if slices.Contains(p.Deps, lib) && !slices.Contains(parts, path) && !slices.ContainsFunc(parts, func(a string) bool { return strings.HasPrefix(path, a+"/") }) {
+			if slices.Contains(p.Deps, lib) && !slices.Contains(parts, from) {
 				t.Errorf("%s links %s, which only %v may", path, lib, parts)
 			}
 		}
