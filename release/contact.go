@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,21 @@ func (e *LostError) Unwrap() error { return e.Err }
 // Hint is the next step.
 func (e *LostError) Hint() string {
 	return "when it is back (this machine's: pkg cluster start), repeat the command: it goes on from here"
+}
+
+// inContact does work that waits for the cluster, and ends it when the cluster is
+// lost. Errors: work's, *LostError.
+func (w *waiter) inContact(ctx context.Context, work func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	lost := make(chan error, 1)
+	go func() { // ends with ctx
+		lost <- w.keepContact(ctx)
+		cancel()
+	}()
+	err := work(ctx)
+	cancel()
+	return cmp.Or(<-lost, err)
 }
 
 // keepContact asks the cluster again and again until ctx ends, and tells when it

@@ -2,6 +2,7 @@ package release
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -71,7 +72,7 @@ func awaitNone(ctx context.Context, c Cluster, r object.Resource, o object.Watch
 }
 
 // untilGone runs awaitGone and awaitPodsGone with a timeout, whose error names what
-// is still there.
+// is still there. Errors: *TimeoutError, *LostError.
 func (w *waiter) untilGone(ctx context.Context, items []*Item, timeout time.Duration) error {
 	inner := ctx
 	if timeout > 0 {
@@ -79,11 +80,14 @@ func (w *waiter) untilGone(ctx context.Context, items []*Item, timeout time.Dura
 		inner, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	err := awaitGone(inner, w.cluster, items)
-	if err == nil {
-		err = awaitPodsGone(inner, w.cluster, items)
-	}
-	if err == nil || ctx.Err() != nil {
+	err := w.inContact(inner, func(ctx context.Context) error {
+		if err := awaitGone(ctx, w.cluster, items); err != nil {
+			return err
+		}
+		return awaitPodsGone(ctx, w.cluster, items)
+	})
+	var lost *LostError
+	if err == nil || ctx.Err() != nil || errors.As(err, &lost) {
 		return err
 	}
 	left, lerr := live(ctx, w.cluster, items)

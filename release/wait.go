@@ -68,13 +68,11 @@ func (w *waiter) wait(ctx context.Context, items []*Item, timeout time.Duration)
 	updates := make(chan func(*scene))
 	g, gctx := errgroup.WithContext(ctx)
 	w.follow(gctx, g, watched, updates)
-	g.Go(func() error { return w.keepContact(gctx) })
-	err := w.loop(gctx, watched, updates, deadline, start)
+	err := w.inContact(ctx, func(ctx context.Context) error {
+		return w.loop(ctx, watched, updates, deadline, start)
+	})
 	cancel()
-	if lost := g.Wait(); lost != nil {
-		return lost // it is why the loop ended
-	}
-	return err
+	return errors.Join(err, g.Wait())
 }
 
 // matters tells whether a kind has anything to wait for.

@@ -40,7 +40,7 @@ func newListCommand(a *app) *cobra.Command {
 	f.BoolVar(&o.uninstalled, "uninstalled", false, "show uninstalled releases (if 'uninstall --keep-history' was used)")
 	f.BoolVar(&o.superseded, "superseded", false, "show superseded releases")
 	f.BoolVar(&o.uninstalling, "uninstalling", false, "show releases that are currently being uninstalled")
-	f.BoolVar(&o.deployed, "deployed", false, "show deployed releases. If no other is specified, this and --failed are automatically enabled")
+	f.BoolVar(&o.deployed, "deployed", false, "show deployed releases. If no other is specified, all but superseded and uninstalled ones are shown")
 	f.BoolVar(&o.failed, "failed", false, "show failed releases")
 	f.BoolVar(&o.pending, "pending", false, "show pending releases")
 	f.BoolVarP(&o.AllNamespaces, "all-namespaces", "A", false, "list releases across all namespaces")
@@ -70,6 +70,15 @@ func (o *listFlags) statuses() (out []release.Status) {
 		}
 	}
 	return out
+}
+
+// unlessHidden are the statuses that are listed when none is asked for: unlike
+// with helm also those of what goes on or was interrupted.
+func unlessHidden() []release.Status {
+	return []release.Status{
+		release.StatusDeployed, release.StatusFailed, release.StatusUninstalling,
+		release.StatusPendingInstall, release.StatusPendingUpgrade, release.StatusPendingRollback,
+	}
 }
 
 // listedRelease is helm's JSON of a listed release.
@@ -122,10 +131,14 @@ func runList(ctx context.Context, a *app, o *listFlags) error {
 		return err
 	}
 	o.Statuses = o.statuses()
+	if len(o.Statuses) == 0 && !a.asHelm {
+		o.Statuses = unlessHidden()
+	}
 	found, err := r.List(ctx, o.ListOptions)
 	if err != nil {
 		return err
 	}
+	a.tellUnfinished(ctx, r, found...)
 	if o.short {
 		names := make([]string, 0, len(found))
 		for _, rel := range found {

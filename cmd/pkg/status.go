@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/seed38700745/pkg/release"
 )
 
 func newStatusCommand(a *app) *cobra.Command {
@@ -56,9 +58,19 @@ func runStatus(ctx context.Context, a *app, name string, revision int, o printOp
 		}
 		o.resources = b.String()
 	}
-	if rel.Info.Status.Pending() && !a.asHelm {
-		fmt.Fprintf(a.Err, "revision %d is %s: an operation is running, or was interrupted; the next one says which and goes on\n", rel.Revision, rel.Info.Status)
-	}
+	a.tellUnfinished(ctx, r, rel)
 	rel.Chart = nil // as in helm's answer
 	return format.write(a.Out, rel, func() error { return a.printRelease(a.Out, rel, o) })
+}
+
+// tellUnfinished says of releases what is going on with them, or was interrupted.
+func (a *app) tellUnfinished(ctx context.Context, r *release.Releases, all ...*release.Release) {
+	if a.asHelm {
+		return
+	}
+	for _, rel := range all {
+		if text := r.Unfinished(ctx, rel); text != "" {
+			fmt.Fprintln(a.Err, text)
+		}
+	}
 }
