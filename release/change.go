@@ -71,11 +71,17 @@ func (r *Releases) leftovers(ctx context.Context, history []*Release) ([]*Item, 
 				out = append(out, i)
 			}
 		}
-		if rev.Info.Status == StatusDeployed {
+		if worked(rev.Info.Status) {
 			break
 		}
 	}
 	return out, nil
+}
+
+// worked tells whether a revision was deployed once, so that what earlier ones had
+// was removed then.
+func worked(s Status) bool {
+	return s == StatusDeployed || s == StatusSuperseded || s == StatusUninstalling
 }
 
 // perform executes a change: record, pre-hooks, apply, post-hooks, record, wait.

@@ -157,8 +157,8 @@ func podSelector(u *unstructured.Unstructured) labels.Selector {
 	return labels.SelectorFromSet(want)
 }
 
-// worst orders pods so that the one whose trouble says most comes first: newest
-// first, since old ones are about to go.
+// newestFirst orders pods so that the one whose trouble says most comes first: old
+// ones are about to go.
 func newestFirst(all []*unstructured.Unstructured) {
 	sort.Slice(all, func(i, j int) bool {
 		a, b := all[i].GetCreationTimestamp(), all[j].GetCreationTimestamp()

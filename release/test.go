@@ -17,16 +17,16 @@ type TestOptions struct {
 
 // Test runs the test hooks of the last revision and records how they went.
 func (r *Releases) Test(ctx context.Context, name string, o TestOptions) (*Release, error) {
-	history, err := r.store.history(ctx, name)
-	if err != nil {
-		return nil, err
+	if _, err := r.store.history(ctx, name); err != nil {
+		return nil, err // before a Lease is made
 	}
 	ctx, unlock, err := r.lock(ctx, name, o.Options)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	if history, err = r.store.history(ctx, name); err != nil {
+	history, err := r.store.history(ctx, name)
+	if err != nil {
 		return nil, err
 	}
 	rel := history[len(history)-1]

@@ -23,7 +23,7 @@ func (r *Releases) Uninstall(ctx context.Context, name string, o UninstallOption
 		return r.uninstall(ctx, name, o)
 	}
 	if _, err := r.store.history(ctx, name); err != nil {
-		return nil, err
+		return nil, err // before a Lease is made
 	}
 	ctx, unlock, err := r.lock(ctx, name, o.Options)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -126,6 +127,16 @@ func (a *app) releaseChart(res *repo.Resolved, values map[string]any, r renderFl
 		out.PostRender = func(ctx context.Context, manifests []byte) ([]byte, error) { return p.run(ctx, a, manifests) }
 	}
 	return out
+}
+
+// changeFailure adds the next step to the failure of a change that was recorded.
+func (a *app) changeFailure(err error, result *release.Result) error {
+	var late *release.TimeoutError
+	if result == nil || !errors.As(err, &late) || result.Release.Info.Status != release.StatusDeployed {
+		return a.templateHint(err)
+	}
+	r := result.Release
+	return withHint(err, "revision %d is applied and recorded as %s. How it gets on:\n  pkg status %s%s", r.Revision, r.Info.Status, r.Name, namespaceFlag(r.Namespace))
 }
 
 // showPlan prints the steps of a dry run on stderr.

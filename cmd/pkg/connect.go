@@ -32,9 +32,11 @@ type target struct {
 func (a *app) target() (*target, error) {
 	g := &a.global
 	t := &target{config: client.Kubeconfig{
-		Path: g.Kubeconfig, Context: firstOf(g.KubeContext, a.Env("HELM_KUBECONTEXT")), Server: g.KubeAPIServer,
-		Token: g.KubeToken, CAFile: g.KubeCAFile, TLSServerName: g.KubeTLSName, Insecure: g.KubeInsecure,
-		AsUser: g.KubeAsUser, AsGroups: g.KubeAsGroups,
+		Path: g.Kubeconfig, Context: firstOf(g.KubeContext, a.Env("HELM_KUBECONTEXT")),
+		Server: firstOf(g.KubeAPIServer, a.Env("HELM_KUBEAPISERVER")), Token: firstOf(g.KubeToken, a.Env("HELM_KUBETOKEN")),
+		CAFile: firstOf(g.KubeCAFile, a.Env("HELM_KUBECAFILE")), TLSServerName: firstOf(g.KubeTLSName, a.Env("HELM_KUBETLS_SERVER_NAME")),
+		Insecure: g.KubeInsecure || a.Env("HELM_KUBEINSECURE_SKIP_TLS_VERIFY") == "true",
+		AsUser:   firstOf(g.KubeAsUser, a.Env("HELM_KUBEASUSER")), AsGroups: g.KubeAsGroups,
 	}}
 	kept, err := a.keptContext()
 	if err != nil {

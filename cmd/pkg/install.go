@@ -103,19 +103,19 @@ func runInstall(ctx context.Context, a *app, o *installOptions, args []string, f
 		Options: opts, CreateNamespace: o.createNamespace, Replace: o.replace, Strict: a.asHelm,
 	})
 	if err != nil {
-		return a.installFailure(ctx, r, err, ref, flags)
+		return a.installFailure(ctx, r, err, result, ref, flags)
 	}
 	return a.printResult(ctx, c, result, opts, o.show, o.format)
 }
 
 // installFailure adds what to type when the name is in use.
-func (a *app) installFailure(ctx context.Context, r *release.Releases, err error, ref string, flags *pflag.FlagSet) error {
+func (a *app) installFailure(ctx context.Context, r *release.Releases, err error, result *release.Result, ref string, flags *pflag.FlagSet) error {
 	if a.asHelm {
 		return fmt.Errorf("INSTALLATION FAILED: %w", err)
 	}
 	var used *release.NameInUseError
 	if !errors.As(err, &used) {
-		return a.templateHint(err)
+		return a.changeFailure(err, result)
 	}
 	rest := typedAgain(flags)
 	err = fmt.Errorf("a release named %s exists in namespace %s: revision %d, %s", used.Name, used.Namespace, used.Revision, used.Status)

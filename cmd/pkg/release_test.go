@@ -92,7 +92,7 @@ func TestWaitingTellsWhy(t *testing.T) {
 		{"crash", []string{"container main: CrashLoopBackOff after 2 restarts: OOMKilled, limit 64Mi", "  | log of crash-"}},
 	} {
 		_, talk := c.mustRun(t, 3, "install", x.tag, appChart, "--set", "tag="+x.tag, "--timeout", "900ms")
-		wantIn(t, x.tag, talk, append(x.want, "waiting for Deployment/"+x.tag, "Error: timed out after")...)
+		wantIn(t, x.tag, talk, append(x.want, "waiting for Deployment/"+x.tag, "Error: timed out after", "pkg status "+x.tag)...)
 		out, _ := c.mustRun(t, 0, "status", x.tag)
 		wantIn(t, "status of "+x.tag, out, "STATUS: deployed") // as with helm, which does not look
 	}

@@ -52,7 +52,7 @@ func runRollback(ctx context.Context, a *app, change *changeFlags, args []string
 	}
 	result, err := r.Rollback(ctx, args[0], o)
 	if err != nil {
-		return err
+		return a.changeFailure(err, result)
 	}
 	if opts.DryRun != release.DryRunNone {
 		a.showPlan(result.Plan)

@@ -120,7 +120,7 @@ func runUpgrade(ctx context.Context, a *app, o *upgradeOptions, args []string) e
 		if a.asHelm {
 			return fmt.Errorf("UPGRADE FAILED: %w", err)
 		}
-		return a.templateHint(err)
+		return a.changeFailure(err, result)
 	}
 	if opts.DryRun == release.DryRunNone && o.format == "table" {
 		switch {
