@@ -107,6 +107,7 @@ func (s *Set) loops() []*loop {
 		newReplicaSets(s).loop(),
 		newReplicationControllers(s).loop(),
 		newStatefulSets(s).loop(),
+		newDaemonSets(s).loop(),
 		newJobs(s).loop(),
 		newEndpointSlices(s).loop(),
 		newEndpoints(s).loop(),

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -104,7 +105,7 @@ func (r *rig) settle(d time.Duration) {
 	synctest.Wait()
 }
 
-// agent binds pods to a node and runs them, by what their image says: "ok"
+// agent binds pods to node-1, or the node that their affinity names, and runs them, by what their image says: "ok"
 // becomes ready, "broken" runs and never becomes ready, "done" and "fail" end,
 // "hold" stays pending.
 type agent struct {
@@ -169,7 +170,7 @@ func (a *agent) sync(ctx context.Context, p *corev1.Pod) error {
 	case p.Spec.NodeName == "":
 		_, err := a.verbs.Create(ctx, builtin.Pods.Resource, &corev1.Binding{
 			ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name},
-			Target:     corev1.ObjectReference{Name: "node-1"}}, object.WriteOptions{Subresource: "binding"})
+			Target:     corev1.ObjectReference{Name: cmp.Or(daemonNode(p), "node-1")}}, object.WriteOptions{Subresource: "binding"})
 		return err
 	case p.Status.Phase == corev1.PodPending && image != "hold":
 		p = p.DeepCopy()

@@ -11,6 +11,7 @@ import (
 func daemonSet() *Kind {
 	k := defineNamespaced[appsv1.DaemonSet, appsv1.DaemonSetList](appsv1.SchemeGroupVersion, "DaemonSet", "daemonsets", "ds")
 	k.Categories = []string{"all"}
+	k.Acted = true
 	k.Generation = true
 	status(k, func(to, from *appsv1.DaemonSet) { to.Status = from.Status })
 	k.Default = on(defaults.DaemonSet)

@@ -165,7 +165,7 @@ func TestActed(t *testing.T) {
 	}
 	want := []string{
 		"ConfigMap", "Endpoints", "Event", "Namespace", "Node", "PersistentVolumeClaim", "PersistentVolume", "Pod", "Secret",
-		"ServiceAccount", "Service", "CustomResourceDefinition", "ControllerRevision", "Deployment", "ReplicaSet",
+		"ServiceAccount", "Service", "CustomResourceDefinition", "ControllerRevision", "DaemonSet", "Deployment", "ReplicaSet",
 		"StatefulSet", "Job", "Lease", "EndpointSlice", "ClusterRoleBinding", "ClusterRole", "RoleBinding", "Role", "StorageClass",
 	}
 	if d := cmp.Diff(want, got); d != "" {
