@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,15 +22,22 @@ type lintOptions struct {
 	quiet         bool
 	skipSchema    bool
 	kubeVersion   string
-	format        outputFormat
+	helmOnly      bool
+	format        lintFormat
 }
 
 func newLintCommand(a *app) *cobra.Command {
 	o := &lintOptions{}
 	cmd := &cobra.Command{
-		Use:     "lint PATH",
-		Short:   "examine a chart for possible issues",
-		Example: "  pkg lint ./mychart --strict",
+		Use:   "lint PATH",
+		Short: "examine a chart for possible issues",
+		Long: `Check a chart by Helm's rules, and what it renders by the cluster's own: unknown
+fields, wrong types, invalid values, kinds that Kubernetes removed, selectors that
+match no template, Services whose port no container has, ConfigMaps and Secrets that
+are not there, images without a tag. Findings have the template's file and line; the
+line is exact where the template's own text tells it.`,
+		Example: `  pkg lint ./mychart --strict
+  pkg lint ./mychart -o sarif > lint.sarif`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				args = []string{"."}
@@ -46,7 +52,10 @@ func newLintCommand(a *app) *cobra.Command {
 	f.BoolVar(&o.quiet, "quiet", false, "print only warnings and errors")
 	f.BoolVar(&o.skipSchema, "skip-schema-validation", false, "if set, disables JSON schema validation")
 	f.StringVar(&o.kubeVersion, "kube-version", "", "Kubernetes version used for capabilities and deprecation checks")
-	o.format.add(f)
+	if !a.asHelm {
+		f.BoolVar(&o.helmOnly, "helm-rules-only", false, "do not check the rendered objects beyond Helm's rules")
+		o.format.add(f)
+	}
 	return cmd
 }
 
@@ -78,6 +87,7 @@ func runLint(ctx context.Context, a *app, o *lintOptions, paths []string) error 
 	if err != nil {
 		return err
 	}
+	objects := a.objectLinter(o.helmOnly)
 	tolerated := lint.Warning
 	if o.strict {
 		tolerated = lint.Info
@@ -88,7 +98,7 @@ func runLint(ctx context.Context, a *app, o *lintOptions, paths []string) error 
 		r := lintResult{Chart: path, Findings: []lint.Finding{}}
 		findings, err := lintChart(ctx, path, lint.Input{
 			Values: vals, Namespace: a.namespace(), KubeVersion: kube,
-			SkipSchemaValidation: o.skipSchema, Warn: a.logf,
+			SkipSchemaValidation: o.skipSchema, Objects: objects, Warn: a.logf,
 		})
 		if err != nil {
 			r.Error, r.Failed = err.Error(), true
@@ -109,33 +119,6 @@ func runLint(ctx context.Context, a *app, o *lintOptions, paths []string) error 
 		results = append(results, r)
 	}
 	return o.report(a, results, len(paths), failed)
-}
-
-func (o *lintOptions) report(a *app, results []lintResult, total, failed int) error {
-	err := o.format.write(a.Out, results, func() error {
-		for _, r := range results {
-			fmt.Fprintf(a.Out, "==> Linting %s\n", r.Chart)
-			if r.Error != "" {
-				fmt.Fprintf(a.Out, "Error %s\n", r.Error)
-			}
-			for _, f := range r.Findings {
-				fmt.Fprintln(a.Out, f)
-			}
-			fmt.Fprintln(a.Out)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	summary := fmt.Sprintf("%d chart(s) linted, %d chart(s) failed", total, failed)
-	if failed > 0 {
-		return errors.New(summary)
-	}
-	if o.format == "table" && (!o.quiet || len(results) > 0) {
-		_, err = fmt.Fprintln(a.Out, summary)
-	}
-	return err
 }
 
 // lintChart checks a folder or, unpacked to a temporary one, an archive.

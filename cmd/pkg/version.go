@@ -8,16 +8,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed38700745/pkg/cmd/internal/version"
 	"github.com/seed38700745/pkg/engine"
 )
 
-// buildVersion is set by the linker for releases.
-var buildVersion string
-
 // programVersion is the release's version, or what the build knows of itself.
 func programVersion() string {
-	if buildVersion != "" {
-		return buildVersion
+	if version.Version != version.Unknown {
+		return version.Version
 	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version

@@ -18,6 +18,7 @@ import (
 	"github.com/seed38700745/pkg/cluster/image"
 	"github.com/seed38700745/pkg/cluster/instance"
 	"github.com/seed38700745/pkg/cluster/network"
+	"github.com/seed38700745/pkg/cmd/internal/objectlint"
 	"github.com/seed38700745/pkg/cmd/internal/version"
 )
 
@@ -66,6 +67,8 @@ func run(args []string) error {
 	switch args[0] {
 	case "kinds":
 		return printKinds(os.Stdout)
+	case objectlint.Command:
+		return lintObjects(os.Stdin, os.Stdout)
 	case "version":
 		fmt.Println(version.Version)
 		return nil

@@ -2,6 +2,7 @@ package lint
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,30 +18,55 @@ import (
 //go:embed deprecations.txt
 var deprecations string
 
-// checkDeprecated words a kind that a Kubernetes version deprecates or no longer has.
-func checkDeprecated(apiVersion, kind string, kube engine.KubeVersion) error {
+// deprecation is one line of the table.
+type deprecation struct {
+	since     string // "1.21"
+	removed   string // "1.25", or "" when nothing is planned
+	successor string // "policy/v1 PodDisruptionBudget", or ""
+}
+
+// findDeprecation looks a kind up.
+func findDeprecation(apiVersion, kind string) (deprecation, bool) {
 	if apiVersion == "" || kind == "" {
-		return nil
+		return deprecation{}, false
 	}
 	prefix := "\n" + apiVersion + " " + kind + " "
 	table := "\n" + deprecations
 	i := strings.Index(table, prefix)
 	if i < 0 {
-		return nil
+		return deprecation{}, false
 	}
 	line, _, _ := strings.Cut(table[i+len(prefix):], "\n")
 	fields := strings.Fields(line)
-	if !reached(kube, fields[0]) {
-		return nil
-	}
-	text := fmt.Sprintf("%s %s is deprecated in v%s+", apiVersion, kind, fields[0])
+	d := deprecation{since: fields[0]}
 	if fields[1] != "-" && fields[1] != "0.0" {
-		text += fmt.Sprintf(", unavailable in v%s+", fields[1])
+		d.removed = fields[1]
 	}
 	if len(fields) > 3 {
-		text += fmt.Sprintf("; use %s %s", fields[2], fields[3])
+		d.successor = fields[2] + " " + fields[3]
 	}
-	return fmt.Errorf("%s", text)
+	return d, true
+}
+
+// removedIn reports whether a Kubernetes version no longer has the kind.
+func (d deprecation) removedIn(kube engine.KubeVersion) bool {
+	return d.removed != "" && reached(kube, d.removed)
+}
+
+// checkDeprecated words a kind that a Kubernetes version deprecates or no longer has.
+func checkDeprecated(apiVersion, kind string, kube engine.KubeVersion) error {
+	d, ok := findDeprecation(apiVersion, kind)
+	if !ok || !reached(kube, d.since) {
+		return nil
+	}
+	text := fmt.Sprintf("%s %s is deprecated in v%s+", apiVersion, kind, d.since)
+	if d.removed != "" {
+		text += fmt.Sprintf(", unavailable in v%s+", d.removed)
+	}
+	if d.successor != "" {
+		text += "; use " + d.successor
+	}
+	return errors.New(text)
 }
 
 // reached reports whether kube is at or after a "major.minor".

@@ -28,19 +28,42 @@ func (s Severity) String() string {
 	return [...]string{"UNKNOWN", "INFO", "WARNING", "ERROR"}[s]
 }
 
+// ParseSeverity reads a severity's name.
+func ParseSeverity(name string) (Severity, error) {
+	for s := Info; s <= Error; s++ {
+		if s.String() == name {
+			return s, nil
+		}
+	}
+	return 0, fmt.Errorf("no severity %q", name)
+}
+
 // MarshalText gives the severity's name.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Finding is one thing to mend.
 type Finding struct {
 	Severity Severity `json:"severity"`
-	Path     string   `json:"path"`           // file, relative to the chart
-	Line     int      `json:"line,omitempty"` // 1-based; 0 when unknown
+	Path     string   `json:"path"`            // file, relative to the chart
+	Line     int      `json:"line,omitempty"`  // 1-based; 0 when unknown
+	Rule     string   `json:"rule,omitempty"`  // one of the Rule constants; "" for Helm's rules
+	Field    string   `json:"field,omitempty"` // of the object, "spec.replicas"
 	Message  string   `json:"message"`
 }
 
-// String is the finding as Helm prints it.
+// String is the finding as Helm prints it; one beyond Helm's rules has line and
+// field, too.
 func (f Finding) String() string {
+	if f.Rule != "" {
+		where := f.Path
+		if f.Line > 0 {
+			where += fmt.Sprintf(":%d", f.Line)
+		}
+		if f.Field != "" {
+			where += ": " + f.Field
+		}
+		return fmt.Sprintf("[%s] %s: %s", f.Severity, where, f.Message)
+	}
 	return fmt.Sprintf("[%s] %s: %s", f.Severity, f.Path, f.Message)
 }
 
@@ -51,8 +74,9 @@ type Input struct {
 	Namespace            string
 	KubeVersion          *engine.KubeVersion // the default when nil
 	SkipSchemaValidation bool
-	// Objects checks one rendered document further; may be nil.
-	Objects func(engine.Manifest) []Finding
+	// Objects checks the rendered documents, hooks included, as a cluster would. With
+	// nil there are Helm's rules only.
+	Objects func(context.Context, []engine.Manifest) ([]ObjectFinding, error)
 	Warn    chart.Warn
 }
 

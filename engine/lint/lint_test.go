@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -90,15 +91,61 @@ func TestFindings(t *testing.T) {
 }
 
 func TestObjectsAreGivenToTheCluster(t *testing.T) {
-	dir := folder(t, map[string]string{"Chart.yaml": good, "values.yaml": "", "templates/a.yaml": "kind: ConfigMap\nmetadata: {name: a}\n"})
-	findings, err := lint.Chart(context.Background(), lint.Input{Dir: dir, Objects: func(m engine.Manifest) []lint.Finding {
-		return []lint.Finding{{Severity: lint.Warning, Path: m.Name, Line: 2, Message: m.Kind}}
+	dir := folder(t, map[string]string{
+		"Chart.yaml": good, "values.yaml": "enabled: true\nports: {http: 80}\n",
+		"templates/_h.tpl": "{{ define \"l\" }}app: x\nteam: y{{ end }}",
+		"templates/a.yaml": strings.Join([]string{
+			"{{- if .Values.enabled }}",
+			"kind: ConfigMap",
+			"metadata:",
+			"  name: a",
+			"  labels:",
+			"    {{- include \"l\" . | nindent 4 }}",
+			"data:",
+			"  k: v",
+			"  k: w",
+			"---",
+			"kind: Service",
+			"metadata: {name: s}",
+			"spec:",
+			"  ports:",
+			"  {{- range $name, $port := .Values.ports }}",
+			"  - name: {{ $name }}",
+			"    port: {{ $port }}",
+			"  {{- end }}",
+			"{{- end }}",
+		}, "\n"),
+		"templates/old.yaml": "\napiVersion: extensions/v1beta1\nkind: Ingress\nmetadata: {name: a}\n",
+	})
+	findings, err := lint.Chart(context.Background(), lint.Input{Dir: dir, Objects: func(_ context.Context, list []engine.Manifest) ([]lint.ObjectFinding, error) {
+		var out []lint.ObjectFinding
+		for i, m := range list {
+			switch m.Kind {
+			case "ConfigMap":
+				out = append(out, lint.ObjectFinding{Document: i, Severity: lint.Warning, Field: "metadata.labels.team", Message: "team"})
+			case "Service":
+				out = append(out, lint.ObjectFinding{Document: i, Severity: lint.Error, Field: "spec.ports[0].port", Message: "port"},
+					lint.ObjectFinding{Document: i, Severity: lint.Error, Field: "spec.type", Message: "not there"})
+			}
+		}
+		return out, nil
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []lint.Finding{{Severity: lint.Warning, Path: "web/templates/a.yaml", Line: 2, Message: "ConfigMap"}}
-	if diff := cmp.Diff(want, findings); diff != "" {
+	var got []string
+	for _, f := range findings {
+		got = append(got, f.String())
+	}
+	want := []string{
+		"[WARNING] templates/old.yaml: extensions/v1beta1 Ingress is deprecated in v1.14+, unavailable in v1.22+; use networking.k8s.io/v1 Ingress",
+		"[WARNING] templates/a.yaml:9: data.k: occurs twice (first 1 lines above); the last one counts",
+		"[ERROR] templates/old.yaml:2: apiVersion: extensions/v1beta1 Ingress is gone since Kubernetes v1.22; use networking.k8s.io/v1 Ingress",
+		"[WARNING] templates/a.yaml:6: metadata.labels.team: team",
+		"[ERROR] templates/a.yaml:17: spec.ports[0].port: port",
+		"[ERROR] templates/a.yaml:13: spec.type: not there",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -77,9 +77,7 @@ func (l *linter) templates(ctx context.Context, c *chart.Chart, err error) {
 		}
 	}
 	if l.in.Objects != nil && err == nil {
-		for _, m := range out.Manifests {
-			l.findings = append(l.findings, l.in.Objects(m)...)
-		}
+		l.objects(ctx, c, out)
 	}
 }
 
