@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -58,8 +59,12 @@ func (k *Cluster) newAPI() error {
 		},
 		OpenAPI: k.documents,
 		Paths: map[string]http.Handler{
-			auth.ConfigurationPath: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { tokens.Configuration(w, q) }),
-			auth.KeysPath:          http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { tokens.Keys(w, q) }),
+			// Profiles, as kube-apiserver serves them: for administrators.
+			"/debug/pprof/profile":   http.HandlerFunc(pprof.Profile),
+			"/debug/pprof/heap":      pprof.Handler("heap"),
+			"/debug/pprof/goroutine": pprof.Handler("goroutine"),
+			auth.ConfigurationPath:   http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { tokens.Configuration(w, q) }),
+			auth.KeysPath:            http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { tokens.Keys(w, q) }),
 		},
 		Version: k.config.Kubernetes, Logger: k.log,
 	})
