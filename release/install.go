@@ -26,6 +26,9 @@ func (r *Releases) Install(ctx context.Context, name string, c Chart, o InstallO
 	if err := engine.CheckReleaseName(name); err != nil {
 		return nil, fmt.Errorf("release name %q: %w", name, err)
 	}
+	if err := checkLabels(o.Labels); err != nil {
+		return nil, err
+	}
 	missing, err := r.namespaceMissing(ctx)
 	if err != nil {
 		return nil, err

@@ -35,6 +35,16 @@ func systemLabels() []string {
 	return []string{"name", "owner", "status", "version", "createdAt", "modifiedAt"}
 }
 
+// checkLabels refuses labels that belong to the record itself (Helm's words).
+func checkLabels(labels map[string]string) error {
+	for k := range labels {
+		if slices.Contains(systemLabels(), k) {
+			return fmt.Errorf("user supplied labels contains system reserved label name. System labels: %+v", systemLabels())
+		}
+	}
+	return nil
+}
+
 // maxDecoded bounds what a stored release may unpack to.
 const maxDecoded = 256 << 20
 

@@ -31,6 +31,9 @@ func (r *Releases) Upgrade(ctx context.Context, name string, c Chart, o UpgradeO
 	if err := engine.CheckReleaseName(name); err != nil {
 		return nil, fmt.Errorf("release name %q: %w", name, err)
 	}
+	if err := checkLabels(o.Labels); err != nil {
+		return nil, err
+	}
 	if o.DryRun == DryRunNone {
 		held, unlock, err := r.lock(ctx, name, o.Options)
 		if err != nil {

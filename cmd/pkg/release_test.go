@@ -213,6 +213,19 @@ func TestDryRun(t *testing.T) {
 	c.mustRun(t, 0, "status", "mysql")
 }
 
+func TestHistoryMax(t *testing.T) {
+	c := startTestCluster(t)
+	c.mustRun(t, 0, "install", appChart)
+	for range 2 {
+		c.mustRun(t, 1, "upgrade", "app", "--set", "hook=fail", "--history-max", "2")
+	}
+	out, _ := c.mustRun(t, 0, "history", "app", "-o", "json")
+	wantIn(t, "history", out, `"revision":1,`, `"revision":3,`)
+	if strings.Contains(out, `"revision":2,`) {
+		t.Errorf("revision 2 was not pruned: %s", out)
+	}
+}
+
 func TestNamespaces(t *testing.T) {
 	c := startTestCluster(t)
 	_, talk := c.mustRun(t, 1, "install", appChart, "-n", "shop")
@@ -237,6 +250,8 @@ func TestUsage(t *testing.T) {
 	wantIn(t, "--name", talk, "pkg install db bundled/mysql")
 	c.mustRun(t, 2, "upgrade")
 	c.mustRun(t, 2, "install", appChart, "--wait", "--no-wait")
+	_, talk = c.mustRun(t, 1, "install", appChart, "--labels", "status=mine")
+	wantIn(t, "labels", talk, "system reserved label name")
 	_, talk = c.mustRun(t, 1, "upgrade", "none", appChart)
 	wantIn(t, "upgrade", talk, `"none" has no deployed releases`, "pkg install none "+appChart)
 	_, talk = c.mustRun(t, 1, "rollback", "none")

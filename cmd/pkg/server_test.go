@@ -64,7 +64,7 @@ func openTestCluster(dir string) (*testCluster, func() error, error) {
 	s, err := api.New(api.Config{
 		Store: db, Kinds: kinds, ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"), OpenAPI: documents,
 		Authorize: func(context.Context, auth.Attributes) (bool, string, error) { return true, "", nil },
-		Connect:   map[string]api.Connector{"pods/log": podLog},
+		Connect:   map[string]api.Connector{"pods/log": podLog, "nodes/proxy": nodeImages},
 	})
 	if err != nil {
 		return nil, nil, err
