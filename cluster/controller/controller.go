@@ -109,6 +109,7 @@ func (s *Set) loops() []*loop {
 		newStatefulSets(s).loop(),
 		newDaemonSets(s).loop(),
 		newJobs(s).loop(),
+		newCronJobs(s).loop(),
 		newEndpointSlices(s).loop(),
 		newEndpoints(s).loop(),
 		newEndpointMirror(s).loop(),

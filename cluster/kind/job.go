@@ -35,6 +35,7 @@ func job() *Kind {
 func cronJob() *Kind {
 	k := defineNamespaced[batchv1.CronJob, batchv1.CronJobList](batchv1.SchemeGroupVersion, "CronJob", "cronjobs", "cj")
 	k.Categories = []string{"all"}
+	k.Acted = true
 	k.Generation = true
 	status(k, func(to, from *batchv1.CronJob) { to.Status = from.Status })
 	k.Default = on(defaults.CronJob)
