@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"cluster/cri":             {},
 	"cluster/host":            {},
 	"cluster/instance":        {},
+	"cluster/isolate":         {},
 	"cluster/pki":             {},
 	"cluster/event":           {"cluster/object", "cluster/object/builtin"},
 	"cluster/kind":            {"cluster/object"},
@@ -58,7 +59,7 @@ var allowed = map[string][]string{
 }
 
 // testOnly names what only tests import: it must not reach a program.
-var testOnly = []string{"cluster/store/powercut", "cluster/store/storetest"}
+var testOnly = []string{"cluster/isolate", "cluster/store/powercut", "cluster/store/storetest"}
 
 // onlyIn pins libraries to the parts that may link them, directly or not.
 var onlyIn = map[string][]string{
