@@ -100,20 +100,6 @@ func setCondition(pod *corev1.Pod, c corev1.PodCondition) {
 	pod.Status.Conditions = append(pod.Status.Conditions, c)
 }
 
-// evict deletes a pod for somebody who asks politely. No disruption budgets
-// are kept yet (the kind is not acted on).
-func (s *Server) evict(ctx context.Context, k *kind.Kind, key object.Key, e *policyv1.Eviction, w object.WriteOptions) (object.Object, error) {
-	o := object.DeleteOptions{DryRun: w.DryRun}
-	if d := e.DeleteOptions; d != nil {
-		o.GracePeriodSeconds, o.Preconditions, o.Propagation = d.GracePeriodSeconds, d.Preconditions, d.PropagationPolicy
-		o.DryRun = o.DryRun || len(d.DryRun) > 0
-	}
-	if _, _, err := s.delete(ctx, k, key, o); err != nil {
-		return nil, err
-	}
-	return e, nil
-}
-
 // issueToken makes a token for the service account key.
 func (s *Server) issueToken(ctx context.Context, key object.Key, req *authenticationv1.TokenRequest) (object.Object, error) {
 	if s.IssueToken == nil {

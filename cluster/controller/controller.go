@@ -122,6 +122,7 @@ func (s *Set) loops() []*loop {
 		newNamespaceDefaults(s).loop(),
 		newNodes(s).loop(),
 		newNodeEviction(s).loop(),
+		newDisruptions(s).loop(),
 		newPodGC(s).loop(),
 		newAggregation(s).loop(),
 	}

@@ -10,6 +10,7 @@ import (
 func podDisruptionBudget() *Kind {
 	k := defineNamespaced[policyv1.PodDisruptionBudget, policyv1.PodDisruptionBudgetList](
 		policyv1.SchemeGroupVersion, "PodDisruptionBudget", "poddisruptionbudgets", "pdb")
+	k.Acted = true
 	k.Generation = true
 	status(k, func(to, from *policyv1.PodDisruptionBudget) { to.Status = from.Status })
 	k.Columns, k.Row = table.PodDisruptionBudgetColumns(), row(table.PodDisruptionBudgetRow)

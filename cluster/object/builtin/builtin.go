@@ -11,10 +11,13 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -30,32 +33,35 @@ type Handle[T object.Object] struct {
 
 // The resources, by Kubernetes' names.
 var (
-	Namespaces             = handle[*corev1.Namespace]("", "v1", "namespaces", "Namespace")
-	Pods                   = handle[*corev1.Pod]("", "v1", "pods", "Pod")
-	Services               = handle[*corev1.Service]("", "v1", "services", "Service")
-	Endpoints              = handle[*corev1.Endpoints]("", "v1", "endpoints", "Endpoints")
-	ConfigMaps             = handle[*corev1.ConfigMap]("", "v1", "configmaps", "ConfigMap")
-	Secrets                = handle[*corev1.Secret]("", "v1", "secrets", "Secret")
-	ServiceAccounts        = handle[*corev1.ServiceAccount]("", "v1", "serviceaccounts", "ServiceAccount")
-	PersistentVolumes      = handle[*corev1.PersistentVolume]("", "v1", "persistentvolumes", "PersistentVolume")
-	PersistentVolumeClaims = handle[*corev1.PersistentVolumeClaim]("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
-	Nodes                  = handle[*corev1.Node]("", "v1", "nodes", "Node")
-	Events                 = handle[*corev1.Event]("", "v1", "events", "Event")
-	ReplicationControllers = handle[*corev1.ReplicationController]("", "v1", "replicationcontrollers", "ReplicationController")
-	Deployments            = handle[*appsv1.Deployment]("apps", "v1", "deployments", "Deployment")
-	ReplicaSets            = handle[*appsv1.ReplicaSet]("apps", "v1", "replicasets", "ReplicaSet")
-	StatefulSets           = handle[*appsv1.StatefulSet]("apps", "v1", "statefulsets", "StatefulSet")
-	DaemonSets             = handle[*appsv1.DaemonSet]("apps", "v1", "daemonsets", "DaemonSet")
-	ControllerRevisions    = handle[*appsv1.ControllerRevision]("apps", "v1", "controllerrevisions", "ControllerRevision")
-	Jobs                   = handle[*batchv1.Job]("batch", "v1", "jobs", "Job")
-	CronJobs               = handle[*batchv1.CronJob]("batch", "v1", "cronjobs", "CronJob")
-	EndpointSlices         = handle[*discoveryv1.EndpointSlice]("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
-	StorageClasses         = handle[*storagev1.StorageClass]("storage.k8s.io", "v1", "storageclasses", "StorageClass")
-	Leases                 = handle[*coordinationv1.Lease]("coordination.k8s.io", "v1", "leases", "Lease")
-	Roles                  = handle[*rbacv1.Role]("rbac.authorization.k8s.io", "v1", "roles", "Role")
-	RoleBindings           = handle[*rbacv1.RoleBinding]("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
-	ClusterRoles           = handle[*rbacv1.ClusterRole]("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole")
-	ClusterRoleBindings    = handle[*rbacv1.ClusterRoleBinding]("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding")
+	Namespaces               = handle[*corev1.Namespace]("", "v1", "namespaces", "Namespace")
+	Pods                     = handle[*corev1.Pod]("", "v1", "pods", "Pod")
+	Services                 = handle[*corev1.Service]("", "v1", "services", "Service")
+	Endpoints                = handle[*corev1.Endpoints]("", "v1", "endpoints", "Endpoints")
+	ConfigMaps               = handle[*corev1.ConfigMap]("", "v1", "configmaps", "ConfigMap")
+	Secrets                  = handle[*corev1.Secret]("", "v1", "secrets", "Secret")
+	ServiceAccounts          = handle[*corev1.ServiceAccount]("", "v1", "serviceaccounts", "ServiceAccount")
+	PersistentVolumes        = handle[*corev1.PersistentVolume]("", "v1", "persistentvolumes", "PersistentVolume")
+	PersistentVolumeClaims   = handle[*corev1.PersistentVolumeClaim]("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+	Nodes                    = handle[*corev1.Node]("", "v1", "nodes", "Node")
+	Events                   = handle[*corev1.Event]("", "v1", "events", "Event")
+	ReplicationControllers   = handle[*corev1.ReplicationController]("", "v1", "replicationcontrollers", "ReplicationController")
+	Deployments              = handle[*appsv1.Deployment]("apps", "v1", "deployments", "Deployment")
+	ReplicaSets              = handle[*appsv1.ReplicaSet]("apps", "v1", "replicasets", "ReplicaSet")
+	StatefulSets             = handle[*appsv1.StatefulSet]("apps", "v1", "statefulsets", "StatefulSet")
+	DaemonSets               = handle[*appsv1.DaemonSet]("apps", "v1", "daemonsets", "DaemonSet")
+	ControllerRevisions      = handle[*appsv1.ControllerRevision]("apps", "v1", "controllerrevisions", "ControllerRevision")
+	Jobs                     = handle[*batchv1.Job]("batch", "v1", "jobs", "Job")
+	CronJobs                 = handle[*batchv1.CronJob]("batch", "v1", "cronjobs", "CronJob")
+	HorizontalPodAutoscalers = handle[*autoscalingv2.HorizontalPodAutoscaler]("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
+	PodDisruptionBudgets     = handle[*policyv1.PodDisruptionBudget]("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+	NetworkPolicies          = handle[*networkingv1.NetworkPolicy]("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
+	EndpointSlices           = handle[*discoveryv1.EndpointSlice]("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
+	StorageClasses           = handle[*storagev1.StorageClass]("storage.k8s.io", "v1", "storageclasses", "StorageClass")
+	Leases                   = handle[*coordinationv1.Lease]("coordination.k8s.io", "v1", "leases", "Lease")
+	Roles                    = handle[*rbacv1.Role]("rbac.authorization.k8s.io", "v1", "roles", "Role")
+	RoleBindings             = handle[*rbacv1.RoleBinding]("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
+	ClusterRoles             = handle[*rbacv1.ClusterRole]("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole")
+	ClusterRoleBindings      = handle[*rbacv1.ClusterRoleBinding]("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding")
 )
 
 func handle[T object.Object](group, version, resource, kind string) Handle[T] {
