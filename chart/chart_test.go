@@ -273,15 +273,15 @@ func TestCoalesceRefusesTextForASubchart(t *testing.T) {
 
 func TestSchemaErrorsAreHelms(t *testing.T) {
 	c := load(t, tree())
-	err := chart.ValidateValues(c, map[string]any{"a": "text"}, nil)
+	err := chart.ValidateValues(c, map[string]any{"a": "text"}, nil, nil)
 	want := "values don't meet the specifications of the schema(s) in the following chart(s):\nweb:\n- at '/a': got string, want integer\n"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}
-	if err := chart.ValidateValues(c, map[string]any{"a": 1}, nil); err != nil {
+	if err := chart.ValidateValues(c, map[string]any{"a": 1}, nil, nil); err != nil {
 		t.Error(err)
 	}
-	if err := chart.ValidateSchema(nil, []byte(`{"$ref": "#/nowhere"}`), nil); err == nil {
+	if err := chart.ValidateSchema(nil, []byte(`{"$ref": "#/nowhere"}`), nil, nil); err == nil {
 		t.Error("a dangling reference passed")
 	}
 }

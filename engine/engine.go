@@ -49,8 +49,9 @@ type Input struct {
 	EnableDNS            bool   // let getHostByName resolve
 	SubchartNotes        bool   // Notes include those of subcharts
 	SkipSchemaValidation bool
-	Lint                 bool // required and fail are reported to Warn and do not stop
-	Strict               bool // a missing key is an error
+	SchemaLibrary        chart.SchemaLibrary // for schemas with rare features; nil: those are an error
+	Lint                 bool                // required and fail are reported to Warn and do not stop
+	Strict               bool                // a missing key is an error
 
 	Warn chart.Warn // receives what Helm logs; may be nil
 }
@@ -114,7 +115,7 @@ func Render(ctx context.Context, in Input) (*Output, error) {
 		return nil, err
 	}
 	if !in.SkipSchemaValidation {
-		if err := chart.ValidateValues(c, vals, in.Warn); err != nil {
+		if err := chart.ValidateValues(c, vals, in.SchemaLibrary, in.Warn); err != nil {
 			return nil, err
 		}
 	}

@@ -22,6 +22,7 @@ type Chart struct {
 	SubchartNotes bool
 	EnableDNS     bool
 	SkipSchema    bool
+	SchemaLibrary chart.SchemaLibrary // see engine.Input
 	SkipCRDs      bool
 	// PostRender changes the manifests (not the hooks); may be nil.
 	PostRender func(ctx context.Context, manifests []byte) ([]byte, error)
@@ -45,7 +46,8 @@ func (r *Releases) render(ctx context.Context, c Chart, rel engine.Release, offl
 	in := engine.Input{
 		Chart: c.Chart, Values: c.Values, Release: rel, Capabilities: caps,
 		EnableDNS: c.EnableDNS, SubchartNotes: c.SubchartNotes, SkipSchemaValidation: c.SkipSchema,
-		Warn: func(format string, args ...any) { r.Warn(fmt.Sprintf(format, args...)) },
+		SchemaLibrary: c.SchemaLibrary,
+		Warn:          func(format string, args ...any) { r.Warn(fmt.Sprintf(format, args...)) },
 	}
 	if !offline {
 		in.Lookup = r.lookup(ctx)

@@ -28,6 +28,7 @@ var forbidden = []string{
 	"helm.sh/helm/v3/pkg/registry",
 	"helm.sh/helm/v3/pkg/release",
 	"github.com/distribution/distribution/",
+	"github.com/santhosh-tekuri/jsonschema",
 	"github.com/getsops/sops/",
 	"github.com/opencontainers/runc/",
 	"github.com/seed38700745/pkg/cluster/kind",

@@ -98,7 +98,7 @@ func runLint(ctx context.Context, a *app, o *lintOptions, paths []string) error 
 		r := lintResult{Chart: path, Findings: []lint.Finding{}}
 		findings, err := lintChart(ctx, path, lint.Input{
 			Values: vals, Namespace: a.namespace(), KubeVersion: kube,
-			SkipSchemaValidation: o.skipSchema, Objects: objects, Warn: a.logf,
+			SkipSchemaValidation: o.skipSchema, SchemaLibrary: a.schemaLibrary, Objects: objects, Warn: a.logf,
 		})
 		if err != nil {
 			r.Error, r.Failed = err.Error(), true

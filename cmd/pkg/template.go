@@ -105,6 +105,7 @@ func runTemplate(ctx context.Context, a *app, o *templateOptions, args []string)
 		EnableDNS:            o.render.enableDNS,
 		SubchartNotes:        o.render.subchartNotes,
 		SkipSchemaValidation: o.render.skipSchema,
+		SchemaLibrary:        a.schemaLibrary,
 		Warn:                 a.logf,
 	})
 	if err != nil {

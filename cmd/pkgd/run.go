@@ -19,6 +19,7 @@ import (
 	"github.com/seed38700745/pkg/cluster/instance"
 	"github.com/seed38700745/pkg/cluster/network"
 	"github.com/seed38700745/pkg/cmd/internal/objectlint"
+	"github.com/seed38700745/pkg/cmd/internal/schemacheck"
 	"github.com/seed38700745/pkg/cmd/internal/version"
 )
 
@@ -69,6 +70,8 @@ func run(args []string) error {
 		return printKinds(os.Stdout)
 	case objectlint.Command:
 		return lintObjects(os.Stdin, os.Stdout)
+	case schemacheck.Command:
+		return checkSchema(os.Stdin, os.Stdout)
 	case "version":
 		fmt.Println(version.Version)
 		return nil

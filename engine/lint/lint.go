@@ -74,6 +74,7 @@ type Input struct {
 	Namespace            string
 	KubeVersion          *engine.KubeVersion // the default when nil
 	SkipSchemaValidation bool
+	SchemaLibrary        chart.SchemaLibrary // see engine.Input
 	// Objects checks the rendered documents, hooks included, as a cluster would. With
 	// nil there are Helm's rules only.
 	Objects func(context.Context, []engine.Manifest) ([]ObjectFinding, error)

@@ -40,7 +40,7 @@ func (l *linter) values() {
 		return
 	}
 	vals := chart.CoalesceTables(chart.CopyValues(l.in.Values), defaults, l.in.Warn)
-	l.check(Error, file, chart.ValidateSchema(vals, schema, l.in.Warn))
+	l.check(Error, file, chart.ValidateSchema(vals, schema, l.in.SchemaLibrary, l.in.Warn))
 }
 
 // templates renders the chart in lint mode and checks what comes out.
@@ -60,9 +60,9 @@ func (l *linter) templates(ctx context.Context, c *chart.Chart, err error) {
 		Values:               l.in.Values,
 		Release:              engine.Release{Name: "test-release", Namespace: l.in.Namespace},
 		Capabilities:         caps,
-		SkipSchemaValidation: l.in.SkipSchemaValidation,
-		Lint:                 true,
-		Warn:                 l.in.Warn,
+		SkipSchemaValidation: l.in.SkipSchemaValidation, SchemaLibrary: l.in.SchemaLibrary,
+		Lint: true,
+		Warn: l.in.Warn,
 	})
 	if out == nil {
 		l.renderError(folder, err)
