@@ -32,6 +32,10 @@ testdeps:               ## and those that the tests need
 .PHONY: bin/pkg bin/pkgd bin/pkg-kubectl cmd/pkgd/programs/shim cmd/pkgd/programs/helper
 bin/pkg bin/pkg-kubectl:
 	CGO_ENABLED=0 $(GO) build -ldflags '$(LDFLAGS)' -o $@ ./cmd/$(@F)
+# kubectl's version is its module's: it is compared with the server's.
+kubectl = $(shell sed -n 's|^\tk8s.io/kubectl v0\.||p' go.mod)
+bin/pkg-kubectl: LDFLAGS += $(addprefix -X k8s.io/component-base/version.,gitCommit= \
+	gitMajor=1 gitMinor=$(basename $(kubectl)) gitVersion=v1.$(kubectl))
 bin/pkgd: cmd/pkgd/programs/shim cmd/pkgd/programs/helper
 	CGO_ENABLED=0 $(GO) build -ldflags '$(LDFLAGS)' -o $@ ./cmd/pkgd
 cmd/pkgd/programs/shim:
