@@ -14,7 +14,7 @@ demo: deps build        ## start a cluster, install MySQL, ask it something
 test e2e: export PATH := $(PATH):$(CURDIR)/bin/tools
 
 test: testdeps build tools   ## all tests
-	$(GO) test -timeout 30m ./...
+	CGO_ENABLED=0 $(GO) test -timeout 30m ./...
 
 build: bin/pkg bin/pkgd bin/pkg-kubectl   ## all programs into bin/
 
@@ -51,7 +51,7 @@ lint:                   ## formatting, vet, linters
 	@bash .ci/lint
 
 e2e: testdeps build tools    ## the main path with the real programs, verbosely
-	$(GO) test -timeout 30m -count=1 -v ./cmd/pkgd/... ./cmd/pkg/...
+	CGO_ENABLED=0 $(GO) test -timeout 30m -count=1 -v ./cmd/pkgd/... ./cmd/pkg/...
 
 bench: deps build tools       ## speed and size, against peers where they can be run
 	bash .ci/bench
