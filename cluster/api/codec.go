@@ -57,5 +57,11 @@ func (c codec) Decode(r object.Resource, data []byte) (object.Object, error) {
 		return nil, fmt.Errorf("decode %s: %w", r, err)
 	}
 	o.GetObjectKind().SetGroupVersionKind(k.GVK)
+	// As Kubernetes does on reading: for defaults that are newer than the object,
+	// and for what the protobuf form leaves out, such as the kind of a
+	// StatefulSet's claim templates, which would look like a change of them.
+	if k.Default != nil {
+		k.Default(o)
+	}
 	return o, nil
 }

@@ -6,8 +6,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/watch"
@@ -33,6 +35,10 @@ func TestRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	set, err := cs.AppsV1().StatefulSets("default").Create(t.Context(), setWithClaims(), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	before, err := c.Get(t.Context(), object.Resource{Group: "apps", Resource: "deployments"}, object.KeyOf(d))
 	if err != nil {
 		t.Fatal(err)
@@ -47,11 +53,37 @@ func TestRestart(t *testing.T) {
 	if diff := cmp.Diff(before, after); diff != "" {
 		t.Errorf("the restart changed the object (-before +after):\n%s", diff)
 	}
+	set.Spec.Template.Labels["changed"] = "yes"
+	if _, err := c.client(t).AppsV1().StatefulSets("default").Update(t.Context(), set, metav1.UpdateOptions{}); err != nil {
+		t.Errorf("an update of a set whose claim templates did not change: %v", err)
+	}
 	same := service("other", corev1.ServiceTypeNodePort, 80)
 	same.Spec.ClusterIP, same.Spec.Ports[0].NodePort = svc.Spec.ClusterIP, svc.Spec.Ports[0].NodePort
 	_, err = c.client(t).CoreV1().Services("default").Create(t.Context(), same, metav1.CreateOptions{})
 	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "already allocated") {
 		t.Errorf("address and port of another: %v", err)
+	}
+}
+
+// setWithClaims is a StatefulSet with a claim template.
+func setWithClaims() *appsv1.StatefulSet {
+	labels := map[string]string{"app": "set"}
+	return &appsv1.StatefulSet{
+		ObjectMeta: metav1.ObjectMeta{Name: "set"},
+		Spec: appsv1.StatefulSetSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}},
+			},
+			VolumeClaimTemplates: []corev1.PersistentVolumeClaim{{
+				ObjectMeta: metav1.ObjectMeta{Name: "data"},
+				Spec: corev1.PersistentVolumeClaimSpec{
+					AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+					Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Mi")}},
+				},
+			}},
+		},
 	}
 }
 
