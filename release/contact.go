@@ -83,7 +83,7 @@ func (w *waiter) keepContact(ctx context.Context) error {
 		}
 		if !missing {
 			missing = true
-			w.say("the cluster does not answer, waiting up to %s for it: %v", patience, err)
+			w.say("%v; waiting up to %s for it", err, patience)
 		}
 	}
 }

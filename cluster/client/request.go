@@ -123,6 +123,11 @@ func (e *UnreachableError) Error() string {
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
+// Hint is the next step.
+func (e *UnreachableError) Hint() string {
+	return "pkg cluster start starts this machine's cluster; a command that changes a release can be repeated, and goes on"
+}
+
 // unreachable drops the method and URL that net/http puts before the cause.
 func (c *Client) unreachable(err error) error {
 	var ue *url.Error

@@ -139,6 +139,9 @@ func (a *app) main(ctx context.Context, args []string) int {
 // error knows of its place, and a hint when there is a next step.
 func (a *app) printError(err error) {
 	if text := err.Error(); text != "" {
+		if errors.Is(err, context.Canceled) && !a.asHelm { // only a signal does that
+			text = "interrupted: " + text
+		}
 		fmt.Fprintf(a.Err, "Error: %s\n", text)
 	}
 	var tmpl *engine.TemplateError
@@ -170,6 +173,14 @@ func (e *exitError) ExitCode() int { return e.code }
 // usagef makes an error of wrong usage.
 func usagef(format string, args ...any) error {
 	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...)}
+}
+
+// helmUsage is an error of wrong usage, which is exit code 1 when called as helm.
+func (a *app) helmUsage(err error) error {
+	if a.asHelm {
+		return err
+	}
+	return &exitError{code: exitUsage, err: err}
 }
 
 // hintError carries the next step that a person can take.
