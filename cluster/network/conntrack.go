@@ -36,7 +36,8 @@ func (s staleFlow) MatchConntrackFlow(f *netlink.ConntrackFlow) bool {
 	if f.Forward.Protocol != s.port.Protocol {
 		return false
 	}
-	toService := f.Forward.DstIP.Equal(s.port.IP.AsSlice()) && f.Forward.DstPort == s.port.Port
+	to, _ := netip.AddrFromSlice(f.Forward.DstIP.To4())
+	toService := f.Forward.DstPort == s.port.Port && (to == s.port.IP || slices.Contains(s.port.addresses(), to))
 	toNode := s.port.NodePort != 0 && f.Forward.DstPort == s.port.NodePort
 	if !toService && !toNode {
 		return false

@@ -133,3 +133,11 @@ func destinationNAT(e netip.AddrPort) []expr.Any {
 		&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: unix.NFT_REG_1, RegProtoMin: unix.NFT_REG_2, Specified: true},
 	}
 }
+
+// localSource is true for packets that this host itself sent.
+func localSource() []expr.Any {
+	return []expr.Any{
+		&expr.Fib{Register: unix.NFT_REG_1, ResultADDRTYPE: true, FlagSADDR: true},
+		equals(unix.NFT_REG_1, binary.NativeEndian.AppendUint32(nil, unix.RTN_LOCAL)),
+	}
+}

@@ -8,7 +8,8 @@
 // There is no bridge between pods: the host routes. One bridge without ports,
 // p<id>d, holds the addresses that the cluster itself answers on: the gateway
 // (first of the pod range) and DNS. All rules live in one table, pkg-<id>,
-// which is replaced atomically whenever Services or host ports change; what a
+// which is replaced atomically whenever Services or host ports change, all but
+// the sets that remember clients (session affinity); what a
 // host firewall would drop is let through by rules of ours in its chains,
 // marked with that name.
 //
@@ -57,6 +58,9 @@ type Network struct {
 	pods  map[string]*pod // by UID; guarded by mu
 	last  netip.Addr      // the address given out last; guarded by mu
 	ports []ServicePort   // what the proxy wants; guarded by mu
+	// inherited: the table is that of an earlier process, and the proxy has
+	// not said yet what it wants; guarded by mu.
+	inherited bool
 }
 
 // Open sets up what all pods share and finds the pods that are attached.
@@ -74,6 +78,9 @@ func Open(c Config) (*Network, error) {
 	}
 	if err := n.loadPods(); err != nil {
 		return nil, fmt.Errorf("network: %w", err)
+	}
+	if n.inherited = tableExists(c.ID); n.inherited {
+		return n, nil
 	}
 	if err := n.apply(); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -149,25 +150,21 @@ func (p *proxy) update() error {
 	p.mu.Unlock()
 	p.net.mu.Lock()
 	before := p.net.ports
-	if slices.EqualFunc(before, want, samePort) {
+	if !p.net.inherited && slices.EqualFunc(before, want, samePort) {
 		p.net.mu.Unlock()
 		return nil
 	}
-	p.net.ports = want
+	inherited := p.net.inherited
+	p.net.ports, p.net.inherited = want, false
 	err := p.net.applyLocked()
 	if err != nil {
-		p.net.ports = before
+		p.net.ports, p.net.inherited = before, inherited
 	}
 	p.net.mu.Unlock()
 	if err == nil {
 		err = forgetFlows(before, want)
 	}
 	return err
-}
-
-func samePort(a, b ServicePort) bool {
-	return a.Name == b.Name && a.IP == b.IP && a.Protocol == b.Protocol && a.Port == b.Port && a.NodePort == b.NodePort &&
-		slices.Equal(a.Endpoints, b.Endpoints)
 }
 
 // desired computes the rules' input from the objects. It is sorted by name.
@@ -178,19 +175,22 @@ func desired(services map[object.Key]*corev1.Service, all map[object.Key]map[str
 		if err != nil || !ip.Is4() || s.Spec.Type == corev1.ServiceTypeExternalName {
 			continue
 		}
+		whole := ServicePort{
+			IP: ip, External: addresses(s.Spec.ExternalIPs), Balancer: balancerAddresses(s), Ranges: sourceRanges(s),
+			InternalLocal: s.Spec.InternalTrafficPolicy != nil && *s.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal,
+			ExternalLocal: s.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
+			Affinity:      affinity(s),
+		}
 		for _, sp := range s.Spec.Ports {
 			protocol, ok := protocols[string(sp.Protocol)]
 			if !ok {
 				continue
 			}
-			ports = append(ports, ServicePort{
-				Name:      k.String() + ":" + sp.Name + "/" + string(sp.Protocol),
-				IP:        ip,
-				Protocol:  protocol,
-				Port:      uint16(sp.Port),
-				NodePort:  uint16(sp.NodePort),
-				Endpoints: endpoints(all[k], sp.Name, sp.Protocol),
-			})
+			port := whole
+			port.Name = k.String() + ":" + sp.Name + "/" + string(sp.Protocol)
+			port.Protocol, port.Port, port.NodePort = protocol, uint16(sp.Port), uint16(sp.NodePort)
+			port.Endpoints = endpoints(all[k], sp.Name, sp.Protocol)
+			ports = append(ports, port)
 		}
 	}
 	slices.SortFunc(ports, func(a, b ServicePort) int { return cmp.Compare(a.Name, b.Name) })
@@ -228,6 +228,55 @@ func endpoints(all map[string]*discoveryv1.EndpointSlice, port string, protocol 
 	}
 	slices.SortFunc(ready, netip.AddrPort.Compare)
 	return slices.Compact(ready)
+}
+
+// affinity is how long a client stays with an endpoint; 0: it does not.
+func affinity(s *corev1.Service) time.Duration {
+	if s.Spec.SessionAffinity != corev1.ServiceAffinityClientIP {
+		return 0
+	}
+	if c := s.Spec.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil {
+		return time.Duration(*c.ClientIP.TimeoutSeconds) * time.Second
+	}
+	return time.Duration(corev1.DefaultClientIPServiceAffinitySeconds) * time.Second
+}
+
+// balancerAddresses are those that the status promises and that lead to this
+// cluster's rules (ipMode VIP).
+func balancerAddresses(s *corev1.Service) []netip.Addr {
+	if s.Spec.Type != corev1.ServiceTypeLoadBalancer {
+		return nil
+	}
+	var all []string
+	for _, i := range s.Status.LoadBalancer.Ingress {
+		if i.IPMode == nil || *i.IPMode == corev1.LoadBalancerIPModeVIP {
+			all = append(all, i.IP)
+		}
+	}
+	return addresses(all)
+}
+
+// sourceRanges are who may use the load balancer's addresses; empty: everybody.
+func sourceRanges(s *corev1.Service) []netip.Prefix {
+	var all []netip.Prefix
+	for _, text := range s.Spec.LoadBalancerSourceRanges {
+		if p, err := netip.ParsePrefix(strings.TrimSpace(text)); err == nil && p.Addr().Is4() {
+			all = append(all, p.Masked())
+		}
+	}
+	return all
+}
+
+// addresses parses those of IPv4, sorted.
+func addresses(texts []string) []netip.Addr {
+	var all []netip.Addr
+	for _, text := range texts {
+		if ip, err := netip.ParseAddr(text); err == nil && ip.Is4() {
+			all = append(all, ip)
+		}
+	}
+	slices.SortFunc(all, netip.Addr.Compare)
+	return slices.Compact(all)
 }
 
 func deref[T any](p *T) T {

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -12,16 +11,6 @@ import (
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
-
-// ServicePort is one port of one Service, as the rules need it.
-type ServicePort struct {
-	Name      string     // "namespace/service:port", for the names of chains
-	IP        netip.Addr // the ClusterIP
-	Protocol  uint8      // unix.IPPROTO_TCP, _UDP or _SCTP
-	Port      uint16
-	NodePort  uint16 // 0: none
-	Endpoints []netip.AddrPort
-}
 
 // masqueradeMark marks packets whose source must become the host's.
 const masqueradeMark = 0x4000
@@ -40,8 +29,22 @@ func (n *Network) apply() error {
 	return n.applyLocked()
 }
 
+// applyLocked does nothing while rules of an earlier process are in place and
+// the proxy does not know the Services yet: those rules are the better ones.
 func (n *Network) applyLocked() error {
-	b, err := newBatch(n)
+	if n.inherited {
+		return nil
+	}
+	err := n.replaceTable(true)
+	if errors.Is(err, syscall.EBUSY) {
+		// Kernels before 6.5 do not always let chains that are in use be replaced one by one.
+		err = n.replaceTable(false)
+	}
+	return err
+}
+
+func (n *Network) replaceTable(keepAffinity bool) error {
+	b, err := newBatch(n, keepAffinity)
 	if err != nil {
 		return fmt.Errorf("nftables: %w", err)
 	}
@@ -74,20 +77,69 @@ type batch struct {
 	table *nftables.Table
 	net   *Network
 
-	services  *nftables.Set // address . protocol . port -> chain
-	nodePorts *nftables.Set // protocol . port -> chain
-	empty     *nftables.Set // address . protocol . port without endpoints
+	services  *nftables.Set   // address . protocol . port -> chain
+	nodePorts *nftables.Set   // protocol . port -> chain
+	empty     *nftables.Set   // address . protocol . port without endpoints
+	remain    map[string]bool // affinity sets that stay as they are
 }
 
-func newBatch(n *Network) (*batch, error) {
+func newBatch(n *Network, keepAffinity bool) (*batch, error) {
 	conn, err := nftables.New()
 	if err != nil {
 		return nil, err
 	}
 	t := &nftables.Table{Family: nftables.TableFamilyIPv4, Name: tableName(n.config.ID)}
-	conn.AddTable(t) // so that deleting it cannot fail
-	conn.DelTable(t)
-	return &batch{conn: conn, table: conn.AddTable(t), net: n}, nil
+	b := &batch{conn: conn, net: n, remain: map[string]bool{}}
+	b.table = conn.AddTable(t) // so that deleting it cannot fail
+	if keepAffinity {
+		if err := b.emptyTable(affinitySets(n.ports)); err != nil {
+			return nil, err
+		}
+	}
+	if len(b.remain) == 0 {
+		conn.DelTable(t)
+		b.table = conn.AddTable(t)
+	}
+	return b, nil
+}
+
+// emptyTable deletes everything in the table but the sets named in keep, if
+// there are any of them: they hold which client belongs to which endpoint.
+func (b *batch) emptyTable(keep map[string]bool) error {
+	if len(keep) == 0 {
+		return nil
+	}
+	sets, err := b.conn.GetSets(b.table)
+	if errors.Is(err, syscall.ENOENT) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list sets: %w", err)
+	}
+	for _, s := range sets {
+		if keep[s.Name] {
+			b.remain[s.Name] = true
+		}
+	}
+	if len(b.remain) == 0 {
+		return nil
+	}
+	chains, err := b.conn.ListChainsOfTableFamily(b.table.Family)
+	if err != nil {
+		return fmt.Errorf("list chains: %w", err)
+	}
+	b.conn.FlushTable(b.table)
+	for _, s := range sets {
+		if !s.Anonymous && !b.remain[s.Name] {
+			b.conn.DelSet(s)
+		}
+	}
+	for _, c := range chains {
+		if c.Table.Name == b.table.Name {
+			b.conn.DelChain(c)
+		}
+	}
+	return nil
 }
 
 func (b *batch) build(ports []ServicePort, hosts []hostPort) error {
@@ -98,15 +150,27 @@ func (b *batch) build(ports []ServicePort, hosts []hostPort) error {
 	var services, nodePorts, empty []nftables.SetElement
 	for _, p := range ports {
 		if len(p.Endpoints) == 0 {
-			empty = append(empty, nftables.SetElement{Key: serviceKey(p.IP, p.Protocol, p.Port)})
+			for _, ip := range append([]netip.Addr{p.IP}, p.addresses()...) {
+				empty = append(empty, nftables.SetElement{Key: serviceKey(ip, p.Protocol, p.Port)})
+			}
 			continue
 		}
-		chain, node := b.servicePort(p)
-		services = append(services, nftables.SetElement{Key: serviceKey(p.IP, p.Protocol, p.Port), VerdictData: jump(chain)})
-		if node != "" {
-			nodePorts = append(nodePorts, nftables.SetElement{Key: portKey(p.Protocol, p.NodePort), VerdictData: jump(node)})
+		chains, err := b.servicePort(p)
+		if err != nil {
+			return err
+		}
+		services = append(services, nftables.SetElement{Key: serviceKey(p.IP, p.Protocol, p.Port), VerdictData: jump(chains.internal)})
+		for _, ip := range p.External {
+			services = append(services, nftables.SetElement{Key: serviceKey(ip, p.Protocol, p.Port), VerdictData: jump(chains.external)})
+		}
+		for _, ip := range p.Balancer {
+			services = append(services, nftables.SetElement{Key: serviceKey(ip, p.Protocol, p.Port), VerdictData: jump(chains.balancer)})
+		}
+		if p.NodePort != 0 {
+			nodePorts = append(nodePorts, nftables.SetElement{Key: portKey(p.Protocol, p.NodePort), VerdictData: jump(chains.external)})
 		}
 	}
+	services, empty = once(services), once(empty)
 	for _, h := range hosts {
 		b.hostPort(dispatch, h)
 	}
@@ -153,40 +217,6 @@ func chainName(kind, name string) string {
 	h := fnv.New64a()
 	h.Write([]byte(name))
 	return fmt.Sprintf("%s-%016x", kind, h.Sum64())
-}
-
-// servicePort adds the chains of one port: one that chooses among the
-// endpoints, one for each endpoint, and one for the node port.
-func (b *batch) servicePort(p ServicePort) (service, nodePort string) {
-	service = chainName("svc", p.Name)
-	choose := b.conn.AddChain(&nftables.Chain{Name: service, Table: b.table})
-	// Sources outside the pod network get the host's address, so that the
-	// answer finds its way back through it.
-	b.rule(choose, fromOutside(b.net.config.PodCIDR), markMasquerade())
-	elements := make([]nftables.SetElement, len(p.Endpoints))
-	for i, e := range p.Endpoints {
-		name := chainName("ep", p.Name+"/"+e.String())
-		chain := b.conn.AddChain(&nftables.Chain{Name: name, Table: b.table})
-		b.rule(chain, sourceIs(e.Addr()), markMasquerade()) // a pod that reaches itself
-		b.rule(chain, protocolIs(p.Protocol), destinationNAT(e))
-		index := binary.NativeEndian.AppendUint32(nil, uint32(i))
-		elements[i] = nftables.SetElement{Key: index, VerdictData: jump(name)}
-	}
-	random := &nftables.Set{Table: b.table, Anonymous: true, Constant: true, IsMap: true,
-		KeyType: nftables.TypeInteger, DataType: nftables.TypeVerdict}
-	if err := b.conn.AddSet(random, elements); err == nil {
-		b.rule(choose, []expr.Any{
-			&expr.Numgen{Register: unix.NFT_REG_1, Modulus: uint32(len(elements)), Type: unix.NFT_NG_RANDOM},
-			&expr.Lookup{SourceRegister: unix.NFT_REG_1, DestRegister: unix.NFT_REG_VERDICT, IsDestRegSet: true, SetID: random.ID, SetName: random.Name},
-		})
-	}
-	if p.NodePort == 0 {
-		return service, ""
-	}
-	nodePort = chainName("np", p.Name)
-	chain := b.conn.AddChain(&nftables.Chain{Name: nodePort, Table: b.table})
-	b.rule(chain, markMasquerade(), []expr.Any{jump(service)})
-	return service, nodePort
 }
 
 // hostPort sends a port of the host to a pod.
@@ -261,4 +291,14 @@ func (b *batch) rule(c *nftables.Chain, parts ...[]expr.Any) {
 		all = append(all, p...)
 	}
 	b.conn.AddRule(&nftables.Rule{Table: b.table, Chain: c, Exprs: all})
+}
+
+// tableExists tells whether a cluster's table is in place.
+func tableExists(id string) bool {
+	conn, err := nftables.New()
+	if err != nil {
+		return false
+	}
+	_, err = conn.ListTableOfFamily(tableName(id), nftables.TableFamilyIPv4)
+	return err == nil
 }
