@@ -30,6 +30,7 @@ type Access struct {
 	CAFile                string
 	InsecureSkipTLSVerify bool
 	PassCredentialsAll    bool // also to hosts other than the repository's
+	PlainHTTP             bool // registries without TLS
 }
 
 func (a Access) client() (*http.Client, error) {

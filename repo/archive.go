@@ -5,12 +5,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/seed38700745/pkg/chart"
@@ -20,6 +22,10 @@ import (
 type Archive struct {
 	Name string // file name, "mysql-1.0.0.tgz"
 	Data []byte
+	// Provenance is the signed .prov file, when the request asked for it.
+	Provenance []byte
+	// Ref and Manifest name an archive from a registry; "" for others.
+	Ref, Manifest string
 }
 
 // Load unpacks the chart.
@@ -31,6 +37,28 @@ func (a *Archive) Load() (*chart.Chart, error) {
 func (a *Archive) Digest() string {
 	sum := sha256.Sum256(a.Data)
 	return hex.EncodeToString(sum[:])
+}
+
+// ReadArchive reads an archive from disk with the provenance file beside it, which
+// must be there. The texts of its errors are Helm's.
+func ReadArchive(name string) (*Archive, error) {
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, errors.New("unpacked charts cannot be verified")
+	case !strings.EqualFold(filepath.Ext(name), ".tgz"):
+		return nil, errors.New("chart must be a tgz file")
+	}
+	a := &Archive{Name: filepath.Base(name)}
+	if a.Data, err = os.ReadFile(name); err != nil {
+		return nil, err
+	}
+	if a.Provenance, err = os.ReadFile(name + ".prov"); err != nil {
+		return nil, fmt.Errorf("could not load provenance file %s.prov: %w", name, err)
+	}
+	return a, nil
 }
 
 func pack(c *chart.Chart) (*Archive, error) {
@@ -51,6 +79,12 @@ func (r *Resolver) download(ctx context.Context, l located) (*Archive, error) {
 		return nil, fmt.Errorf("bad URL %q: %w", l.url, err)
 	}
 	a := &Archive{Name: path.Base(u.Path)}
+	if l.provenance {
+		target := l.url + ".prov"
+		if a.Provenance, err = r.fetch(ctx, target, l.access, maxFileSize); err != nil {
+			return nil, fmt.Errorf("failed to fetch provenance %q: %w", target, err)
+		}
+	}
 	kept := ""
 	if sha256Hex.MatchString(l.digest) {
 		kept = filepath.Join(r.CacheDir, "archives", l.digest+".tgz")

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 )
 
 // indexFile is where a repository's index is kept. Helm's name for it; the content
@@ -35,6 +36,15 @@ func (r *Resolver) Update(ctx context.Context, e *Repository) error {
 		return err
 	}
 	return writeFile(r.indexFile(e.Name), data, 0o644)
+}
+
+// unlistedIndex reads, once, the index of a repository that is not configured: many
+// dependencies may come from one.
+func (r *Resolver) unlistedIndex(ctx context.Context, base string, access Access) (*Index, error) {
+	read, _ := r.indexes.LoadOrStore(base+"\n"+access.Username, sync.OnceValues(func() (*Index, error) {
+		return r.fetchIndex(ctx, base, access)
+	}))
+	return read.(func() (*Index, error))()
 }
 
 // fetchIndex reads the index of a repository that need not be configured.

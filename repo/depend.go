@@ -14,46 +14,61 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/yaml"
 
 	"github.com/seed38700745/pkg/chart"
 )
 
+// atOnce is how many charts are fetched at the same time.
+const atOnce = 8
+
 // Complete adds, in memory, the charts that c requires and does not bring along,
 // and theirs. dir is c's folder for file:// dependencies, "" when it has none. A
 // Chart.lock that fits Chart.yaml decides the versions.
 func (r *Resolver) Complete(ctx context.Context, c *chart.Chart, dir string) error {
-	locked := lockedVersions(c)
-	for _, d := range chart.MissingDependencies(c) {
-		dep := *d
-		if version, ok := locked[d.Name]; ok {
-			dep.Version = version
-		}
-		sub, subDir, err := r.dependency(ctx, &dep, dir)
-		if err != nil {
-			return fmt.Errorf("chart %s: dependency %s: %w", c.Name(), d.Name, err)
-		}
-		if err := r.Complete(ctx, sub, subDir); err != nil {
-			return err
-		}
-		c.AddDependency(sub)
+	missing := chart.MissingDependencies(c)
+	if len(missing) == 0 {
+		return nil
 	}
+	locked := lockedVersions(c)
+	subs := make([]*chart.Chart, len(missing))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	for i, d := range missing {
+		g.Go(func() error {
+			dep := *d
+			if version, ok := locked[d]; ok {
+				dep.Version = version
+			}
+			sub, _, subDir, err := r.dependency(ctx, &dep, dir, nil)
+			if err != nil {
+				return fmt.Errorf("chart %s: dependency %s: %w", c.Name(), d.Name, err)
+			}
+			subs[i] = sub
+			return r.Complete(ctx, sub, subDir)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	c.AddDependency(subs...)
 	return nil
 }
 
-// lockedVersions returns the versions of Chart.lock, or none when it belongs to
-// other requirements than Chart.yaml's.
-func lockedVersions(c *chart.Chart) map[string]string {
-	if c.Lock == nil {
+// lockedVersions returns the versions of Chart.lock by requirement, or nil when it
+// belongs to other requirements than Chart.yaml's.
+func lockedVersions(c *chart.Chart) map[*chart.Dependency]string {
+	if c.Lock == nil || len(c.Lock.Dependencies) != len(c.Metadata.Dependencies) {
 		return nil
 	}
 	digest, err := LockDigest(c.Metadata.Dependencies, c.Lock.Dependencies)
 	if err != nil || digest != c.Lock.Digest {
 		return nil
 	}
-	out := map[string]string{}
-	for _, d := range c.Lock.Dependencies {
-		out[d.Name] = d.Version
+	out := map[*chart.Dependency]string{}
+	for i, d := range c.Lock.Dependencies {
+		out[c.Metadata.Dependencies[i]] = d.Version
 	}
 	return out
 }
@@ -68,17 +83,28 @@ func LockDigest(requested, locked []*chart.Dependency) (string, error) {
 	return "sha256:" + hex.EncodeToString(sum[:]), nil
 }
 
-// dependency loads one required chart.
-func (r *Resolver) dependency(ctx context.Context, d *chart.Dependency, dir string) (*chart.Chart, string, error) {
+// dependency loads one required chart: the chart, its archive, and the folder that
+// it came from, if it did.
+func (r *Resolver) dependency(ctx context.Context, d *chart.Dependency, dir string, verify func(*Archive) error) (*chart.Chart, *Archive, string, error) {
 	if path, ok := strings.CutPrefix(d.Repository, "file://"); ok {
-		return fileDependency(d, path, dir)
+		sub, from, err := fileDependency(d, path, dir)
+		if err != nil {
+			return nil, nil, "", err
+		}
+		archive, err := pack(sub)
+		return sub, archive, from, err
 	}
-	archive, err := r.pullDependency(ctx, d)
+	req, err := r.dependencyRequest(d)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, "", err
+	}
+	req.Verify = verify
+	archive, err := r.Pull(ctx, req)
+	if err != nil {
+		return nil, nil, "", err
 	}
 	sub, err := archive.Load()
-	return sub, "", err
+	return sub, archive, "", err
 }
 
 func fileDependency(d *chart.Dependency, path, dir string) (*chart.Chart, string, error) {
@@ -98,77 +124,112 @@ func fileDependency(d *chart.Dependency, path, dir string) (*chart.Chart, string
 	return sub, path, nil
 }
 
-// pullDependency fetches a required chart from the repository that it names: a URL,
-// the name of a configured one behind "@" or "alias:", or a built-in one.
-func (r *Resolver) pullDependency(ctx context.Context, d *chart.Dependency) (*Archive, error) {
+// dependencyRequest asks for a required chart in the repository that it names: a
+// URL, the name of a configured one behind "@" or "alias:", or a built-in one.
+func (r *Resolver) dependencyRequest(d *chart.Dependency) (Request, error) {
 	name, named := strings.CutPrefix(d.Repository, "@")
 	if !named {
 		name, named = strings.CutPrefix(d.Repository, "alias:")
 	}
 	if named {
-		return r.Pull(ctx, Request{Ref: name + "/" + d.Name, Version: d.Version})
+		return Request{Ref: name + "/" + d.Name, Version: d.Version}, nil
 	}
 	if d.Repository == "" {
-		return nil, errors.New("no repository given, and the charts folder does not hold it")
+		return Request{}, errors.New("no repository given, and the charts folder does not hold it")
 	}
 	if _, err := url.Parse(d.Repository); err != nil {
-		return nil, err
+		return Request{}, err
 	}
-	if strings.HasPrefix(d.Repository, "oci://") {
-		return r.Pull(ctx, Request{Ref: strings.TrimSuffix(d.Repository, "/") + "/" + d.Name, Version: d.Version})
+	if IsOCI(d.Repository) {
+		return Request{Ref: strings.TrimSuffix(d.Repository, "/") + "/" + d.Name, Version: d.Version}, nil
 	}
 	list, err := r.Repositories()
 	if err != nil {
-		return nil, err
+		return Request{}, err
 	}
 	for _, e := range list { // a configured repository brings its credentials
 		if strings.TrimSuffix(e.URL, "/") == strings.TrimSuffix(d.Repository, "/") {
-			return r.Pull(ctx, Request{Ref: d.Name, Version: d.Version, RepoURL: e.URL, Access: e.Access()})
+			return Request{Ref: d.Name, Version: d.Version, RepoURL: e.URL, Access: e.Access()}, nil
 		}
 	}
-	return r.Pull(ctx, Request{Ref: d.Name, Version: d.Version, RepoURL: d.Repository})
+	return Request{Ref: d.Name, Version: d.Version, RepoURL: d.Repository}, nil
+}
+
+// VendorOptions say how dependencies are fetched into a chart's folder.
+type VendorOptions struct {
+	FromLock bool // take the versions of Chart.lock, which must fit Chart.yaml
+	Now      time.Time
+	// Verify, if set, is asked about every archive that is downloaded.
+	Verify func(*Archive) error
 }
 
 // Vendor fetches everything that the chart in dir requires into its charts folder
-// and writes Chart.lock. With fromLock the versions of an existing lock are taken,
-// which then must fit Chart.yaml. Nothing is changed unless every chart was fetched.
-func (r *Resolver) Vendor(ctx context.Context, dir string, fromLock bool, now time.Time) ([]*chart.Dependency, error) {
+// and writes Chart.lock. Nothing is changed unless every chart was fetched. It
+// returns what is locked now.
+func (r *Resolver) Vendor(ctx context.Context, dir string, o VendorOptions) ([]*chart.Dependency, error) {
 	c, err := chart.Load(dir)
 	if err != nil {
 		return nil, err
 	}
-	versions := map[string]string{}
-	if fromLock && c.Lock != nil {
+	var versions map[*chart.Dependency]string
+	if o.FromLock && c.Lock != nil {
 		if versions = lockedVersions(c); versions == nil {
-			return nil, errors.New("the lock file (Chart.lock) is out of sync with the dependencies file (Chart.yaml). Please update the dependencies")
+			return nil, fmt.Errorf("the lock file (%s) is out of sync with the dependencies file (%s). Please update the dependencies", lockName(c), requirementsName(c))
 		}
 	}
-	var locked []*chart.Dependency
-	fetched := map[string][]byte{}
-	for _, d := range c.Metadata.Dependencies {
-		dep := *d
-		if version, ok := versions[d.Name]; ok {
-			dep.Version = version
-		}
+	locked := make([]*chart.Dependency, len(c.Metadata.Dependencies))
+	archives := make([]*Archive, len(locked))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	for i, d := range c.Metadata.Dependencies {
 		if d.Repository == "" { // the chart in charts/ is the dependency
-			locked = append(locked, &chart.Dependency{Name: d.Name, Version: d.Version})
+			locked[i] = &chart.Dependency{Name: d.Name, Version: d.Version}
 			continue
 		}
-		sub, _, err := r.dependency(ctx, &dep, dir)
-		if err != nil {
-			return nil, fmt.Errorf("dependency %s: %w", d.Name, err)
+		g.Go(func() error {
+			dep := *d
+			if version, ok := versions[d]; ok {
+				dep.Version = version
+			}
+			sub, archive, _, err := r.dependency(ctx, &dep, dir, o.Verify)
+			if err != nil {
+				return fmt.Errorf("dependency %s: %w", d.Name, err)
+			}
+			archive.Name = chart.ArchiveName(sub)
+			archives[i] = archive
+			locked[i] = &chart.Dependency{Name: d.Name, Version: sub.Metadata.Version, Repository: d.Repository}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	fetched := map[string][]byte{}
+	for _, a := range archives {
+		if a != nil {
+			fetched[a.Name] = a.Data
 		}
-		packed, err := pack(sub)
-		if err != nil {
-			return nil, fmt.Errorf("dependency %s: %w", d.Name, err)
-		}
-		fetched[packed.Name] = packed.Data
-		locked = append(locked, &chart.Dependency{Name: d.Name, Version: sub.Metadata.Version, Repository: d.Repository})
 	}
 	if err := writeVendored(dir, c, fetched); err != nil {
 		return nil, err
 	}
-	return locked, writeLock(dir, c, locked, now)
+	return locked, writeLock(dir, c, locked, o.Now)
+}
+
+// lockName and requirementsName are the files of a chart's dependencies, which
+// depend on its API version.
+func lockName(c *chart.Chart) string {
+	if c.Metadata.APIVersion == "v1" {
+		return "requirements.lock"
+	}
+	return chart.LockfileName
+}
+
+func requirementsName(c *chart.Chart) string {
+	if c.Metadata.APIVersion == "v1" {
+		return "requirements.yaml"
+	}
+	return chart.ChartfileName
 }
 
 // writeVendored puts archives into the charts folder and removes older ones of the
@@ -212,13 +273,9 @@ func writeLock(dir string, c *chart.Chart, locked []*chart.Dependency, now time.
 	if c.Lock != nil && c.Lock.Digest == digest {
 		return nil
 	}
-	name := chart.LockfileName
-	if c.Metadata.APIVersion == "v1" {
-		name = "requirements.lock"
-	}
 	data, err := yaml.Marshal(chart.Lock{Generated: now, Digest: digest, Dependencies: locked})
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, name), bytes.TrimLeft(data, "\n"), 0o644)
+	return writeFile(filepath.Join(dir, lockName(c)), bytes.TrimLeft(data, "\n"), 0o644)
 }

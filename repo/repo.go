@@ -20,6 +20,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/seed38700745/pkg/chart"
 )
@@ -33,15 +34,21 @@ const (
 // ErrNotFound is wrapped when a chart, version or repository does not exist.
 var ErrNotFound = errors.New("not found")
 
-// Resolver finds charts. Its fields are not changed after the first use; it may be
+// Resolver finds charts; it reads the index of a repository that is not configured
+// once. Its fields are not changed after the first use; it may be
 // used concurrently.
 type Resolver struct {
 	ConfigFile   string // the user's repositories.yaml
 	SystemConfig string // the system's, read only; may be ""
 	CacheDir     string // indexes and archives
 	Bundled      fs.FS  // one folder for each built-in chart; nil for none
+	// RegistryConfig is the file with the credentials for registries, in Docker's
+	// format; may be "".
+	RegistryConfig string
 	// UserAgent is sent with every request.
 	UserAgent string
+
+	indexes sync.Map // URL and user -> func() (*Index, error): those read from servers
 }
 
 // Request asks for a chart.
@@ -51,6 +58,12 @@ type Request struct {
 	Devel   bool   // prereleases count as well
 	RepoURL string // a repository that is not configured
 	Access  Access // for RepoURL and for URLs
+
+	// Provenance asks for the .prov file, too; without one pulling fails.
+	Provenance bool
+	// Verify, if set, is asked about every archive before it is unpacked; the archive
+	// has its provenance.
+	Verify func(*Archive) error
 }
 
 // Resolved is a chart and where it came from.
@@ -72,9 +85,10 @@ type Resolved struct {
 func (r *Resolver) Resolve(ctx context.Context, req Request) (*Resolved, error) {
 	req.Ref = strings.TrimSpace(req.Ref)
 	req.Version = strings.TrimSpace(req.Version)
+	req.Provenance = req.Provenance || req.Verify != nil
 	if req.RepoURL == "" {
 		if info, err := os.Stat(req.Ref); err == nil {
-			return resolvePath(req.Ref, info.IsDir())
+			return resolvePath(req, info.IsDir())
 		}
 		if filepath.IsAbs(req.Ref) || strings.HasPrefix(req.Ref, ".") {
 			return nil, fmt.Errorf("path %q not found", req.Ref)
@@ -84,7 +98,7 @@ func (r *Resolver) Resolve(ctx context.Context, req Request) (*Resolved, error) 
 			if err != nil {
 				return nil, err
 			}
-			if builtIn {
+			if builtIn && req.Verify == nil {
 				return r.resolveBundled(repoName, name, req)
 			}
 		}
@@ -100,7 +114,17 @@ func (r *Resolver) Resolve(ctx context.Context, req Request) (*Resolved, error) 
 	return &Resolved{Chart: c, Source: req.Ref, RepoURL: req.RepoURL}, nil
 }
 
-func resolvePath(name string, isDir bool) (*Resolved, error) {
+func resolvePath(req Request, isDir bool) (*Resolved, error) {
+	name := req.Ref
+	if req.Verify != nil {
+		a, err := ReadArchive(name)
+		if err == nil {
+			err = req.Verify(a)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 	c, err := chart.Load(name)
 	if err != nil {
 		return nil, err
@@ -119,13 +143,35 @@ func resolvePath(name string, isDir bool) (*Resolved, error) {
 // Pull finds a chart and returns its archive. A chart of the built-in repository is
 // packed on the spot.
 func (r *Resolver) Pull(ctx context.Context, req Request) (*Archive, error) {
+	req.Provenance = req.Provenance || req.Verify != nil
+	a, err := r.pull(ctx, req)
+	if err == nil && req.Verify != nil {
+		err = req.Verify(a)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func (r *Resolver) pull(ctx context.Context, req Request) (*Archive, error) {
+	if req.RepoURL == "" && IsOCI(req.Ref) {
+		return r.pullOCI(ctx, req)
+	}
 	ref, err := r.locate(ctx, req)
 	if err != nil {
 		return nil, err
 	}
 	if ref.bundled != nil {
+		if req.Provenance {
+			return nil, fmt.Errorf("chart %s: the charts that come with pkg are part of the program and have no signatures", req.Ref)
+		}
 		return pack(ref.bundled)
 	}
+	if IsOCI(ref.url) { // an index may lead to a registry
+		return r.pullOCI(ctx, Request{Ref: ref.url, Access: ref.access, Provenance: req.Provenance})
+	}
+	ref.provenance = req.Provenance
 	return r.download(ctx, ref)
 }
 
@@ -135,11 +181,13 @@ type located struct {
 	digest  string // sha256 in hex, "" when the index does not say
 	access  Access
 	bundled *chart.Chart
+	// provenance asks for the .prov file.
+	provenance bool
 }
 
 func (r *Resolver) locate(ctx context.Context, req Request) (located, error) {
 	if req.RepoURL != "" {
-		index, err := r.fetchIndex(ctx, req.RepoURL, req.Access)
+		index, err := r.unlistedIndex(ctx, req.RepoURL, req.Access)
 		if err != nil {
 			return located{}, err
 		}
@@ -149,10 +197,7 @@ func (r *Resolver) locate(ctx context.Context, req Request) (located, error) {
 		}
 		return entry.locate(req.RepoURL, req.Access)
 	}
-	switch {
-	case strings.HasPrefix(req.Ref, "oci://"):
-		return located{}, fmt.Errorf("chart %s: OCI registries are not supported; pull the chart with another tool and give its path", req.Ref)
-	case strings.Contains(req.Ref, "://"):
+	if strings.Contains(req.Ref, "://") {
 		return located{url: req.Ref, access: req.Access}, nil
 	}
 	repoName, name, ok := strings.Cut(req.Ref, "/")

@@ -153,13 +153,13 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for ref, want := range map[string][2]string{
-		"foo/wep":      {"chart foo/wep: not found in repository foo (" + s.URL + "); nearest: foo/web", "pkg search repo foo/web"},
-		"stable/mysq":  {"chart stable/mysq: not found in repository stable (the charts that come with pkg); nearest: stable/mysql", "pkg search repo stable/mysql"},
-		"mysql":        {"chart mysql: no such path, and no repository is named; nearest: stable/mysql", "use stable/mysql"},
-		"bar/web":      {"chart bar/web: repository bar not found (repositories: bundled, foo, stable); nearest: foo/web", "pkg repo add bar URL"},
-		"foo/web:9.9":  {"chart foo/web: version 9.9 not found in repository foo (" + s.URL + ")", "pkg search repo web --versions"},
-		"./not/there":  {`path "./not/there" not found`, ""},
-		"oci://r/c/xx": {"chart oci://r/c/xx: OCI registries are not supported; pull the chart with another tool and give its path", ""},
+		"foo/wep":     {"chart foo/wep: not found in repository foo (" + s.URL + "); nearest: foo/web", "pkg search repo foo/web"},
+		"stable/mysq": {"chart stable/mysq: not found in repository stable (the charts that come with pkg); nearest: stable/mysql", "pkg search repo stable/mysql"},
+		"mysql":       {"chart mysql: no such path, and no repository is named; nearest: stable/mysql", "use stable/mysql"},
+		"bar/web":     {"chart bar/web: repository bar not found (repositories: bundled, foo, stable); nearest: foo/web", "pkg repo add bar URL"},
+		"foo/web:9.9": {"chart foo/web: version 9.9 not found in repository foo (" + s.URL + ")", "pkg search repo web --versions"},
+		"./not/there": {`path "./not/there" not found`, ""},
+		"oci://r":     {"chart oci://r: registries are named oci://HOST/PATH", ""},
 	} {
 		req := repo.Request{Ref: ref}
 		if i := strings.LastIndex(ref, ":9"); i > 0 {
@@ -315,7 +315,7 @@ func TestCompleteAndVendor(t *testing.T) {
 		t.Error("completing in memory wrote files")
 	}
 
-	locked, err := r.Vendor(context.Background(), filepath.Join(dir, "top"), false, stamp)
+	locked, err := r.Vendor(context.Background(), filepath.Join(dir, "top"), repo.VendorOptions{Now: stamp})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,10 +327,10 @@ func TestCompleteAndVendor(t *testing.T) {
 		t.Errorf("vendored chart: %+v, %v", c, err)
 	}
 	write("top/Chart.yaml", top+"- {name: more, version: 1.0.0, repository: "+s.URL+"}\n")
-	if _, err := r.Vendor(context.Background(), filepath.Join(dir, "top"), true, stamp); err == nil || !strings.Contains(err.Error(), "out of sync") {
+	if _, err := r.Vendor(context.Background(), filepath.Join(dir, "top"), repo.VendorOptions{FromLock: true, Now: stamp}); err == nil || !strings.Contains(err.Error(), "out of sync") {
 		t.Errorf("stale lock: %v", err)
 	}
-	if _, err := r.Vendor(context.Background(), filepath.Join(dir, "top"), false, stamp); err == nil {
+	if _, err := r.Vendor(context.Background(), filepath.Join(dir, "top"), repo.VendorOptions{Now: stamp}); err == nil {
 		t.Error("a missing chart was vendored")
 	}
 }

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
 	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/repo"
 )
 
 func newDependencyCommand(a *app) *cobra.Command {
@@ -94,40 +97,87 @@ func versionStatus(d *chart.Dependency, sub *chart.Chart, good string) string {
 	return "wrong version"
 }
 
+type dependencyOptions struct {
+	fromLock    bool
+	skipRefresh bool
+	verify      bool
+	keyring     string
+}
+
 func newDependencyFetchCommand(a *app, use, short string, fromLock bool) *cobra.Command {
-	var skipRefresh bool
+	o := &dependencyOptions{fromLock: fromLock}
 	cmd := &cobra.Command{
 		Use:   use + " CHART",
 		Short: short,
 		Args:  a.argCount(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runDependencyFetch(cmd.Context(), a, folderOf(args), fromLock, skipRefresh)
+			return runDependencyFetch(cmd.Context(), a, o, folderOf(args))
 		},
 	}
-	cmd.Flags().BoolVar(&skipRefresh, "skip-refresh", false, "do not refresh the local repository cache")
+	if !fromLock {
+		cmd.Aliases = []string{"up"}
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.skipRefresh, "skip-refresh", false, "do not refresh the local repository cache")
+	f.BoolVar(&o.verify, "verify", false, "verify the packages against signatures")
+	f.StringVar(&o.keyring, "keyring", "", "keyring containing public keys; default $GNUPGHOME/pubring.gpg, else ~/.gnupg/pubring.gpg")
 	return cmd
 }
 
-func runDependencyFetch(ctx context.Context, a *app, dir string, fromLock, skipRefresh bool) error {
+func runDependencyFetch(ctx context.Context, a *app, o *dependencyOptions, dir string) error {
 	r := a.repositories()
-	if !skipRefresh {
-		list, err := r.Repositories()
-		if err != nil {
+	if !o.skipRefresh {
+		if err := refreshRepositories(ctx, a, r); err != nil {
 			return err
 		}
-		for _, e := range list {
-			if err := r.Update(ctx, e); err != nil {
-				fmt.Fprintf(a.Err, "...Unable to get an update from the %q chart repository (%s):\n\t%s\n", e.Name, e.URL, err)
-			}
-		}
 	}
-	locked, err := r.Vendor(ctx, dir, fromLock, a.Now())
+	options := repo.VendorOptions{FromLock: o.fromLock, Now: a.Now()}
+	if o.verify {
+		options.Verify = a.verifier(o.keyring, nil)
+	}
+	locked, err := r.Vendor(ctx, dir, options)
 	if err != nil {
 		return err
 	}
+	if len(locked) == 0 { // helm says nothing then
+		return nil
+	}
 	fmt.Fprintf(a.Out, "Saving %d charts\n", len(locked))
 	for _, d := range locked {
-		fmt.Fprintf(a.Out, "%s %s\n", d.Name, d.Version)
+		switch {
+		case d.Repository == "":
+			fmt.Fprintf(a.Out, "Dependency %s did not declare a repository. Assuming it exists in the charts directory\n", d.Name)
+		case strings.HasPrefix(d.Repository, "file://"):
+			fmt.Fprintf(a.Out, "Archiving %s from repo %s\n", d.Name, d.Repository)
+		default:
+			fmt.Fprintf(a.Out, "Downloading %s from repo %s\n", d.Name, d.Repository)
+		}
 	}
+	fmt.Fprintln(a.Out, "Deleting outdated charts")
 	return nil
+}
+
+// refreshRepositories fetches the indexes of all configured repositories at once; one
+// that cannot be reached is told, and does not matter unless it is needed.
+func refreshRepositories(ctx context.Context, a *app, r *repo.Resolver) error {
+	list, err := r.Repositories()
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	fmt.Fprintln(a.Out, "Hang tight while we grab the latest from your chart repositories...")
+	errs := make([]error, len(list))
+	var wait sync.WaitGroup
+	for i, e := range list {
+		wait.Go(func() { errs[i] = r.Update(ctx, e) })
+	}
+	wait.Wait()
+	for i, e := range list {
+		if errs[i] != nil {
+			fmt.Fprintf(a.Out, "...Unable to get an update from the %q chart repository (%s):\n\t%s\n", e.Name, e.URL, errs[i])
+			continue
+		}
+		fmt.Fprintf(a.Out, "...Successfully got an update from the %q chart repository\n", e.Name)
+	}
+	_, err = fmt.Fprintln(a.Out, "Update Complete. ⎈Happy Helming!⎈")
+	return err
 }

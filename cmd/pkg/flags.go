@@ -29,6 +29,8 @@ type chartFlags struct {
 	PlainHTTP          bool
 	PassCredentialsAll bool
 	DependencyUpdate   bool
+	Verify             bool
+	Keyring            string
 }
 
 // add declares the flags of commands that take a chart.
@@ -44,6 +46,8 @@ func (c *chartFlags) add(f *pflag.FlagSet) {
 	f.BoolVar(&c.Insecure, "insecure-skip-tls-verify", false, "skip tls certificate checks for the chart download")
 	f.BoolVar(&c.PlainHTTP, "plain-http", false, "use insecure HTTP connections for the chart download")
 	f.BoolVar(&c.PassCredentialsAll, "pass-credentials", false, "pass credentials to all domains")
+	f.BoolVar(&c.Verify, "verify", false, "verify the package before using it")
+	f.StringVar(&c.Keyring, "keyring", "", "location of public keys used for verification; default $GNUPGHOME/pubring.gpg, else ~/.gnupg/pubring.gpg")
 }
 
 // addDependencyUpdate declares the flag by which helm fetches missing dependencies;
@@ -139,8 +143,8 @@ func (p *postRenderer) run(ctx context.Context, a *app, manifests []byte) ([]byt
 // ignoredFlags are those of install that helm's template command also takes and
 // that change nothing without a cluster.
 type ignoredFlags struct {
-	bools    [12]bool
-	strings  [4]string
+	bools    [11]bool
+	strings  [2]string
 	duration time.Duration
 	labels   map[string]string
 }
@@ -148,11 +152,11 @@ type ignoredFlags struct {
 func (i *ignoredFlags) addInstall(f *pflag.FlagSet) {
 	for n, name := range []string{
 		"create-namespace", "force", "replace", "wait", "wait-for-jobs", "disable-openapi-validation",
-		"atomic", "skip-crds", "hide-notes", "take-ownership", "verify", "hide-secret",
+		"atomic", "skip-crds", "hide-notes", "take-ownership", "hide-secret",
 	} {
 		f.BoolVar(&i.bools[n], name, false, "accepted for helm's sake; without effect here")
 	}
-	for n, name := range []string{"description", "dry-run", "keyring"} {
+	for n, name := range []string{"description", "dry-run"} {
 		f.StringVar(&i.strings[n], name, "", "accepted for helm's sake; without effect here")
 	}
 	f.Lookup("dry-run").NoOptDefVal = "client"

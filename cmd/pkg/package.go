@@ -3,15 +3,18 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"time"
 
+	"github.com/Masterminds/semver/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/repo"
 )
 
 type packageOptions struct {
@@ -19,6 +22,7 @@ type packageOptions struct {
 	version          string
 	appVersion       string
 	dependencyUpdate bool
+	signing          signFlags
 }
 
 func newPackageCommand(a *app) *cobra.Command {
@@ -27,10 +31,17 @@ func newPackageCommand(a *app) *cobra.Command {
 		Use:   "package [CHART_PATH] [...]",
 		Short: "package a chart directory into a chart archive",
 		Long: `Pack charts into archives. The same files give the same bytes; $SOURCE_DATE_EPOCH,
-when set, is the time of every file in them.`,
-		Example: "  pkg package ./mychart -d dist",
-		Args:    a.argCount(1, -1),
+when set, is the time of every file in them. With --sign, ARCHIVE.prov is written
+beside each, which pkg verify and helm verify check.`,
+		Example: `  pkg package ./mychart -d dist
+  pkg package ./mychart --sign --key me@example.com --keyring secring.gpg`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return a.helmUsage(errors.New("need at least one argument, the path to the chart"))
+			}
+			if o.signing.sign && o.signing.key == "" {
+				return a.helmUsage(errors.New("--key is required for signing a package"))
+			}
 			for _, dir := range args {
 				if err := runPackage(cmd.Context(), a, o, dir); err != nil {
 					return err
@@ -44,12 +55,16 @@ when set, is the time of every file in them.`,
 	f.StringVar(&o.version, "version", "", "set the version on the chart to this semver version")
 	f.StringVar(&o.appVersion, "app-version", "", "set the appVersion on the chart to this version")
 	f.BoolVarP(&o.dependencyUpdate, "dependency-update", "u", false, `update dependencies from "Chart.yaml" to dir "charts/" before packaging`)
+	f.BoolVar(&o.signing.sign, "sign", false, "use a PGP private key to sign this package")
+	f.StringVar(&o.signing.key, "key", "", "name of the key to use when signing. Used if --sign is true")
+	f.StringVar(&o.signing.keyring, "keyring", "", "location of the keyring with the private key; default $GNUPGHOME/pubring.gpg, else ~/.gnupg/pubring.gpg")
+	f.StringVar(&o.signing.passphraseFile, "passphrase-file", "", `location of a file which contains the passphrase for the signing key. Use "-" in order to read from stdin.`)
 	return cmd
 }
 
 func runPackage(ctx context.Context, a *app, o *packageOptions, dir string) error {
 	if o.dependencyUpdate {
-		if _, err := a.repositories().Vendor(ctx, dir, false, a.Now()); err != nil {
+		if _, err := a.repositories().Vendor(ctx, dir, repo.VendorOptions{Now: a.Now()}); err != nil {
 			return err
 		}
 	}
@@ -59,6 +74,9 @@ func runPackage(ctx context.Context, a *app, o *packageOptions, dir string) erro
 	}
 	if o.version != "" {
 		c.Metadata.Version = o.version
+	}
+	if _, err := semver.NewVersion(c.Metadata.Version); err != nil {
+		return err
 	}
 	if o.appVersion != "" {
 		c.Metadata.AppVersion = o.appVersion
@@ -77,13 +95,20 @@ func runPackage(ctx context.Context, a *app, o *packageOptions, dir string) erro
 	if err := os.MkdirAll(o.destination, 0o755); err != nil {
 		return err
 	}
-	folder, err := filepath.Abs(o.destination)
-	if err != nil {
-		return err
+	folder := o.destination
+	if folder == "." || !a.asHelm { // helm shows other paths as they were given
+		if folder, err = filepath.Abs(folder); err != nil {
+			return err
+		}
 	}
 	name := filepath.Join(folder, chart.ArchiveName(c))
 	if err := os.WriteFile(name, out.Bytes(), 0o644); err != nil {
 		return err
+	}
+	if o.signing.sign {
+		if err := o.signing.write(a, name, out.Bytes()); err != nil {
+			return fmt.Errorf("sign %s: %w", name, err)
+		}
 	}
 	_, err = fmt.Fprintf(a.Out, "Successfully packaged chart and saved it to: %s\n", name)
 	return err

@@ -5,16 +5,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/chart/provenance"
+	"github.com/seed38700745/pkg/repo"
 )
 
 type pullOptions struct {
 	source      chartFlags
 	destination string
 	untar       bool
+	prov        bool
 	untarDir    string
 }
 
@@ -39,17 +43,30 @@ func newPullCommand(a *app) *cobra.Command {
 	o.source.add(f)
 	f.StringVarP(&o.destination, "destination", "d", ".", "location to write the chart. If this and untardir are specified, untardir is appended to this")
 	f.BoolVar(&o.untar, "untar", false, "if set to true, will untar the chart after downloading it")
+	f.BoolVar(&o.prov, "prov", false, "fetch the provenance file, but don't perform verification")
 	f.StringVar(&o.untarDir, "untardir", ".", "if untar is specified, this flag specifies the name of the directory into which the chart is expanded")
 	return cmd
 }
 
 func runPull(ctx context.Context, a *app, o *pullOptions, ref string) error {
-	archive, err := a.repositories().Pull(ctx, o.source.request(ref))
+	var signed provenance.Verification
+	req := a.request(o.source, ref)
+	req.Provenance = o.prov
+	if o.source.Verify {
+		req.Verify = a.verifier(o.source.Keyring, &signed)
+	}
+	archive, err := a.repositories().Pull(ctx, req)
 	if err != nil {
 		return err
 	}
+	if archive.Ref != "" {
+		fmt.Fprintf(a.Err, "Pulled: %s\nDigest: %s\n", strings.TrimPrefix(archive.Ref, repo.OCIScheme), archive.Manifest)
+	}
+	if signed.Hash != "" {
+		fmt.Fprint(a.Out, signed.String())
+	}
 	if !o.untar {
-		return os.WriteFile(filepath.Join(o.destination, archive.Name), archive.Data, 0o644)
+		return writeArchive(filepath.Join(o.destination, archive.Name), archive)
 	}
 	c, err := archive.Load()
 	if err != nil {
@@ -64,6 +81,16 @@ func runPull(ctx context.Context, a *app, o *pullOptions, ref string) error {
 		return fmt.Errorf("failed to untar: a file or directory with the name %s already exists", dir)
 	}
 	return unpackChart(c, dir)
+}
+
+// writeArchive writes an archive and, if it came with one, its provenance file.
+func writeArchive(name string, archive *repo.Archive) error {
+	if archive.Provenance != nil {
+		if err := os.WriteFile(name+provenance.Extension, archive.Provenance, 0o644); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(name, archive.Data, 0o644)
 }
 
 // unpackChart writes a chart's files below dir. Their names were checked when the

@@ -27,6 +27,8 @@ func commands(a *app) []*cobra.Command {
 		newLintCommand(a),
 		newPackageCommand(a),
 		newPullCommand(a),
+		newPushCommand(a),
+		newRegistryCommand(a),
 		newRepoCommand(a),
 		newSearchCommand(a),
 		newShowCommand(a),
@@ -44,6 +46,7 @@ func commands(a *app) []*cobra.Command {
 		newUpgradeCommand(a),
 		newUseCommand(a),
 		newTemplateCommand(a),
+		newVerifyCommand(a),
 		newVersionCommand(a),
 	}
 }

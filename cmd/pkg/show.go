@@ -52,7 +52,7 @@ func newShowPartCommand(a *app, part, short string) *cobra.Command {
 }
 
 func runShow(ctx context.Context, a *app, part, ref string, src chartFlags, path string) error {
-	res, err := a.repositories().Resolve(ctx, src.request(ref))
+	res, err := a.repositories().Resolve(ctx, a.request(src, ref))
 	if err != nil {
 		return err
 	}

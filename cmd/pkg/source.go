@@ -14,11 +14,12 @@ import (
 // and defaults give, in this order.
 func (a *app) repositories() *repo.Resolver {
 	r := &repo.Resolver{
-		ConfigFile:   a.repositoryConfig(),
-		SystemConfig: filepath.Join(a.SystemDir, "repositories.yaml"),
-		CacheDir:     a.repositoryCache(),
-		Bundled:      charts.FS,
-		UserAgent:    "pkg/" + programVersion(),
+		ConfigFile:     a.repositoryConfig(),
+		SystemConfig:   filepath.Join(a.SystemDir, "repositories.yaml"),
+		CacheDir:       a.repositoryCache(),
+		RegistryConfig: a.registryConfig(),
+		Bundled:        charts.FS,
+		UserAgent:      "pkg/" + programVersion(),
 	}
 	if a.global.RepositoryConfig != "" || a.Env("HELM_REPOSITORY_CONFIG") != "" {
 		r.SystemConfig = "" // exactly this file
@@ -34,6 +35,11 @@ func (a *app) repositoryCache() string {
 	return firstOf(a.global.RepositoryCache, a.Env("HELM_REPOSITORY_CACHE"), filepath.Join(a.CacheDir, "repository"))
 }
 
+// registryConfig is the file with the credentials for registries.
+func (a *app) registryConfig() string {
+	return firstOf(a.global.RegistryConfig, a.Env("HELM_REGISTRY_CONFIG"), filepath.Join(a.ConfigDir, "registry", "config.json"))
+}
+
 func firstOf(values ...string) string {
 	for _, v := range values {
 		if v != "" {
@@ -43,8 +49,13 @@ func firstOf(values ...string) string {
 	return ""
 }
 
-func (c chartFlags) request(ref string) repo.Request {
-	return repo.Request{Ref: ref, Version: c.Version, Devel: c.Devel, RepoURL: c.Repo, Access: c.access()}
+// request asks for a chart; with --verify, for one that is signed.
+func (a *app) request(c chartFlags, ref string) repo.Request {
+	req := repo.Request{Ref: ref, Version: c.Version, Devel: c.Devel, RepoURL: c.Repo, Access: c.access()}
+	if c.Verify {
+		req.Verify = a.verifier(c.Keyring, nil)
+	}
+	return req
 }
 
 func (c chartFlags) access() repo.Access {
@@ -53,6 +64,7 @@ func (c chartFlags) access() repo.Access {
 		CertFile: c.CertFile, KeyFile: c.KeyFile, CAFile: c.CAFile,
 		InsecureSkipTLSVerify: c.Insecure,
 		PassCredentialsAll:    c.PassCredentialsAll,
+		PlainHTTP:             c.PlainHTTP,
 	}
 }
 
@@ -60,7 +72,7 @@ func (c chartFlags) access() repo.Access {
 // it depends on. Helm wants those in charts/ beforehand.
 func (a *app) resolveChart(ctx context.Context, ref string, src chartFlags) (*repo.Resolved, error) {
 	r := a.repositories()
-	res, err := r.Resolve(ctx, src.request(ref))
+	res, err := r.Resolve(ctx, a.request(src, ref))
 	if err != nil {
 		return nil, err
 	}

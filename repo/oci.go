@@ -1,0 +1,333 @@
+package repo
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"sort"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/seed38700745/pkg/chart"
+)
+
+// OCIScheme begins the references of charts in registries:
+// oci://HOST/PATH/NAME[:VERSION][@DIGEST].
+const OCIScheme = "oci://"
+
+// Media types of charts in registries (Helm's).
+const (
+	mediaConfig     types.MediaType = "application/vnd.cncf.helm.config.v1+json"
+	mediaChart      types.MediaType = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+	mediaOldChart   types.MediaType = "application/tar+gzip"
+	mediaProvenance types.MediaType = "application/vnd.cncf.helm.chart.provenance.v1.prov"
+)
+
+// IsOCI tells whether a reference names a chart in a registry.
+func IsOCI(ref string) bool { return strings.HasPrefix(ref, OCIScheme) }
+
+// tagOf is a version as a tag, which cannot have "+"; versionOf the reverse.
+func tagOf(version string) string { return strings.ReplaceAll(version, "+", "_") }
+func versionOf(tag string) string { return strings.ReplaceAll(tag, "_", "+") }
+
+// registryOptions say how a registry is reached.
+func (r *Resolver) registryOptions(ctx context.Context, a Access) ([]remote.Option, error) {
+	client, err := a.client()
+	if err != nil {
+		return nil, err
+	}
+	return []remote.Option{
+		remote.WithContext(ctx), remote.WithTransport(client.Transport), remote.WithUserAgent(r.UserAgent),
+		remote.WithAuthFromKeychain(keychain{file: r.RegistryConfig, access: a}),
+	}, nil
+}
+
+func nameOptions(a Access) []name.Option {
+	if a.PlainHTTP {
+		return []name.Option{name.Insecure}
+	}
+	return nil
+}
+
+// pullOCI fetches a chart from a registry.
+func (r *Resolver) pullOCI(ctx context.Context, req Request) (*Archive, error) {
+	options, err := r.registryOptions(ctx, req.Access)
+	if err != nil {
+		return nil, err
+	}
+	ref, err := r.resolveOCI(req, options)
+	if err != nil {
+		return nil, err
+	}
+	found, err := remote.Get(ref, options...)
+	if err != nil {
+		return nil, fmt.Errorf("chart %s: %w", req.Ref, plainHTTPError(err))
+	}
+	var m v1.Manifest
+	if err := json.Unmarshal(found.Manifest, &m); err != nil {
+		return nil, fmt.Errorf("chart %s: manifest: %w", req.Ref, err)
+	}
+	if m.Config.MediaType != mediaConfig {
+		return nil, fmt.Errorf("chart %s: what the registry has there is no chart (%s)", req.Ref, m.Config.MediaType)
+	}
+	out := &Archive{Ref: OCIScheme + ref.Context().Name() + strings.TrimPrefix(ref.String(), ref.Context().String()), Manifest: found.Digest.String()}
+	for _, layer := range m.Layers {
+		var into *[]byte
+		switch layer.MediaType {
+		case mediaChart, mediaOldChart:
+			into = &out.Data
+		case mediaProvenance:
+			if !req.Provenance {
+				continue
+			}
+			into = &out.Provenance
+		default:
+			continue
+		}
+		if *into, err = readLayer(ref.Context().Digest(layer.Digest.String()), layer.Size, options); err != nil {
+			return nil, fmt.Errorf("chart %s: %w", req.Ref, err)
+		}
+	}
+	if out.Data == nil {
+		return nil, fmt.Errorf("chart %s: manifest does not contain a layer with mediatype %s", req.Ref, mediaChart)
+	}
+	c, err := out.Load()
+	if err != nil {
+		return nil, fmt.Errorf("chart %s: %w", req.Ref, err)
+	}
+	if base := path.Base(ref.Context().RepositoryStr()); base != c.Name() {
+		return nil, fmt.Errorf("chart %s: the registry has chart %s under the name %s", req.Ref, c.Name(), base)
+	}
+	out.Name = chart.ArchiveName(c)
+	if req.Provenance && out.Provenance == nil {
+		return nil, fmt.Errorf("failed to fetch provenance %q", out.Ref+".prov")
+	}
+	return out, nil
+}
+
+// readLayer reads a blob, whose digest the library checks.
+func readLayer(d name.Digest, size int64, options []remote.Option) ([]byte, error) {
+	if size > maxArchiveSize {
+		return nil, fmt.Errorf("%s: larger than %d bytes", d, maxArchiveSize)
+	}
+	layer, err := remote.Layer(d, options...)
+	if err != nil {
+		return nil, err
+	}
+	body, err := layer.Compressed()
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	data, err := io.ReadAll(io.LimitReader(body, maxArchiveSize+1))
+	if err == nil && int64(len(data)) != size {
+		err = fmt.Errorf("%s: %d bytes, the manifest says %d", d, len(data), size)
+	}
+	return data, err
+}
+
+// resolveOCI settles which tag or digest a request means.
+func (r *Resolver) resolveOCI(req Request, options []remote.Option) (name.Reference, error) {
+	text, digest, pinned := strings.Cut(strings.TrimPrefix(req.Ref, OCIScheme), "@")
+	text, tag, tagged := cutTag(text)
+	repository, err := parseRepository(text, req.Access)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("chart %s: %w", req.Ref, err)
+	case tagged && req.Version != "" && req.Version != versionOf(tag):
+		return nil, fmt.Errorf("chart reference and version mismatch: %s is not %s", versionOf(tag), req.Version)
+	case pinned:
+		return name.NewDigest(repository.Name()+"@"+digest, nameOptions(req.Access)...)
+	case tagged:
+		return repository.Tag(tagOf(tag)), nil
+	}
+	if _, err := semver.StrictNewVersion(req.Version); err == nil {
+		return repository.Tag(tagOf(req.Version)), nil
+	}
+	tags, err := remote.List(repository, options...)
+	if err != nil {
+		return nil, fmt.Errorf("chart %s: %w", req.Ref, plainHTTPError(err))
+	}
+	tag, err = newestTag(tags, req.Version, req.Devel)
+	if err != nil {
+		return nil, fmt.Errorf("chart %s: %w", req.Ref, err)
+	}
+	return repository.Tag(tag), nil
+}
+
+// parseRepository reads HOST/PATH. The first element is the host always, unlike in
+// the names of images.
+func parseRepository(text string, a Access) (name.Repository, error) {
+	host, below, ok := strings.Cut(text, "/")
+	if !ok || below == "" {
+		return name.Repository{}, errors.New("registries are named oci://HOST/PATH")
+	}
+	if _, err := name.NewRepository("registry.invalid/" + below); err != nil {
+		return name.Repository{}, err
+	}
+	registry, err := name.NewRegistry(host, nameOptions(a)...)
+	if err != nil {
+		return name.Repository{}, err
+	}
+	return registry.Repo(below), nil
+}
+
+// cutTag parts HOST:PORT/PATH:TAG.
+func cutTag(text string) (repository, tag string, ok bool) {
+	slash := strings.LastIndexByte(text, '/')
+	if colon := strings.LastIndexByte(text, ':'); colon > slash {
+		return text[:colon], text[colon+1:], true
+	}
+	return text, "", false
+}
+
+// newestTag chooses the highest version that fits a constraint. Tags that are no
+// versions do not count.
+func newestTag(tags []string, constraint string, devel bool) (string, error) {
+	switch {
+	case constraint == "" && devel:
+		constraint = ">0.0.0-0"
+	case constraint == "":
+		constraint = "*"
+	}
+	fits, err := semver.NewConstraint(constraint)
+	if err != nil {
+		return "", fmt.Errorf("bad version constraint %q: %w", constraint, err)
+	}
+	var versions []*semver.Version
+	for _, tag := range tags {
+		if v, err := semver.StrictNewVersion(versionOf(tag)); err == nil {
+			versions = append(versions, v)
+		}
+	}
+	sort.Sort(sort.Reverse(semver.Collection(versions)))
+	for _, v := range versions {
+		if fits.Check(v) {
+			return tagOf(v.Original()), nil
+		}
+	}
+	return "", &versionError{version: constraint}
+}
+
+// Pushed is a chart that was put into a registry.
+type Pushed struct {
+	Ref    string // "host/path/name:tag"
+	Digest string // of the manifest
+}
+
+// Push puts an archive, with its provenance if it has one, into a registry below
+// the reference oci://HOST/PATH.
+func (r *Resolver) Push(ctx context.Context, a *Archive, below string, access Access) (*Pushed, error) {
+	c, err := a.Load()
+	if err != nil {
+		return nil, err
+	}
+	if !IsOCI(below) {
+		return nil, fmt.Errorf("%s: registries are named oci://HOST/PATH", below)
+	}
+	repository, err := parseRepository(path.Join(strings.TrimPrefix(below, OCIScheme), c.Name()), access)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", below, err)
+	}
+	tag := repository.Tag(tagOf(c.Metadata.Version))
+	options, err := r.registryOptions(ctx, access)
+	if err != nil {
+		return nil, err
+	}
+	config, err := json.Marshal(c.Metadata)
+	if err != nil {
+		return nil, err
+	}
+	m := v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Annotations: annotations(c)}
+	blobs := []v1.Layer{static.NewLayer(config, mediaConfig), static.NewLayer(a.Data, mediaChart)}
+	if a.Provenance != nil {
+		blobs = append(blobs, static.NewLayer(a.Provenance, mediaProvenance))
+	}
+	for i, blob := range blobs {
+		d, err := describe(blob)
+		if err != nil {
+			return nil, err
+		}
+		if err := remote.WriteLayer(tag.Context(), blob, options...); err != nil {
+			return nil, fmt.Errorf("push %s: %w", tag, plainHTTPError(err))
+		}
+		if i == 0 {
+			m.Config = d
+		} else {
+			m.Layers = append(m.Layers, d)
+		}
+	}
+	raw, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	if err := remote.Put(tag, manifest(raw), options...); err != nil {
+		return nil, fmt.Errorf("push %s: %w", tag, err)
+	}
+	digest, _, err := v1.SHA256(bytes.NewReader(raw))
+	return &Pushed{Ref: tag.Name(), Digest: digest.String()}, err
+}
+
+func describe(l v1.Layer) (v1.Descriptor, error) {
+	digest, err := l.Digest()
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	size, err := l.Size()
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	media, err := l.MediaType()
+	return v1.Descriptor{MediaType: media, Digest: digest, Size: size}, err
+}
+
+// manifest is a marshalled manifest as the library pushes it.
+type manifest []byte
+
+func (m manifest) RawManifest() ([]byte, error)        { return m, nil }
+func (m manifest) MediaType() (types.MediaType, error) { return types.OCIManifestSchema1, nil }
+
+// annotations are those that Helm gives a chart's manifest, but for the time, so
+// that the same chart has the same digest.
+func annotations(c *chart.Chart) map[string]string {
+	md := c.Metadata
+	out := map[string]string{}
+	for k, v := range md.Annotations {
+		out[k] = v
+	}
+	set := func(key, value string) {
+		if value = strings.TrimSpace(value); value != "" {
+			out["org.opencontainers.image."+key] = value
+		}
+	}
+	set("title", md.Name)
+	set("version", md.Version)
+	set("description", md.Description)
+	set("url", md.Home)
+	if len(md.Sources) > 0 {
+		set("source", md.Sources[0])
+	}
+	var authors []string
+	for _, m := range md.Maintainers {
+		if m == nil || m.Name == "" {
+			continue
+		}
+		text := m.Name
+		if m.Email != "" {
+			text += " (" + m.Email + ")"
+		}
+		authors = append(authors, text)
+	}
+	set("authors", strings.Join(authors, ", "))
+	return out
+}
