@@ -48,9 +48,9 @@ func (k *Cluster) newAPI() error {
 			return authorizer.CheckEscalation(ctx, u, o, old)
 		},
 		Connect: connectors(func() *kubelet.Server { return agents }),
-		Virtual: api.Reviews(func(ctx context.Context, u auth.User, o runtime.Object) (runtime.Object, error) {
+		Virtual: append(api.Reviews(func(ctx context.Context, u auth.User, o runtime.Object) (runtime.Object, error) {
 			return reviewer.Review(ctx, u, o)
-		}),
+		}), api.Components()),
 		IssueToken: func(ctx context.Context, sa *corev1.ServiceAccount, q *authenticationv1.TokenRequest) (*authenticationv1.TokenRequest, error) {
 			return tokens.Issue(ctx, sa, q)
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/seed38700745/pkg/cluster/api/auth"
-	"github.com/seed38700745/pkg/cluster/api/wire"
+	"github.com/seed38700745/pkg/cluster/kind"
 	"github.com/seed38700745/pkg/cluster/object"
 )
 
@@ -25,6 +26,12 @@ type Virtual struct {
 	ShortNames []string
 	Namespaced bool
 	New        func() object.Object
+
+	// Columns and Row make the table that kubectl get shows, as a Kind's do.
+	Columns []metav1.TableColumnDefinition
+	Row     func(o object.Object, now time.Time) []any
+	// Warning, if any, goes with every answer.
+	Warning string
 
 	// Create answers a question. o belongs to it.
 	Create func(ctx context.Context, u auth.User, o object.Object) (object.Object, error)
@@ -51,6 +58,10 @@ func (v *Virtual) verbs() (out []string) {
 // serveVirtual serves a request to a virtual resource.
 func (q *request) serveVirtual(v *Virtual) error {
 	gr := q.gvr.GroupResource()
+	q.served = kind.Served{Kind: &kind.Kind{GVK: v.GVK, New: v.New, Columns: v.Columns, Row: v.Row}}
+	if v.Warning != "" {
+		q.warn(v.Warning)
+	}
 	switch {
 	case q.sub != "":
 		return notServed()
@@ -62,7 +73,7 @@ func (q *request) serveVirtual(v *Virtual) error {
 			return asStatus(err)
 		}
 		o.GetObjectKind().SetGroupVersionKind(v.GVK)
-		return q.answerPlain(http.StatusOK, o)
+		return q.answer(http.StatusOK, o)
 	case q.verb == "list" && v.List != nil:
 		return q.listVirtual(v)
 	}
@@ -102,24 +113,8 @@ func (q *request) listVirtual(v *Virtual) error {
 	if err != nil {
 		return asStatus(err)
 	}
-	a, ok := wire.Negotiate(q.Header.Get("Accept"), func(a wire.Accepted) bool {
-		return a.Plain() && (a.Format != wire.Protobuf || wire.CanProtobuf(v.New()))
-	})
-	if !ok {
-		return notAcceptable()
-	}
 	for _, x := range items {
 		x.GetObjectKind().SetGroupVersionKind(v.GVK)
 	}
-	head := wire.ListHead{
-		TypeMeta: metav1.TypeMeta{APIVersion: v.GVK.GroupVersion().String(), Kind: v.GVK.Kind + "List"},
-		ListMeta: metav1.ListMeta{ResourceVersion: strconv.FormatInt(q.server.Store.Revision(), 10)},
-	}
-	q.w.Header().Set("Content-Type", a.ContentType())
-	out := q.respond(http.StatusOK)
-	defer out.Close()
-	if err := wire.EncodeList(out, a.Format, q.pretty(), head, items); err != nil {
-		q.server.Logger.Debug("write a list", "path", q.URL.Path, "error", err)
-	}
-	return nil
+	return q.answerList(&object.List{ResourceVersion: strconv.FormatInt(q.server.Store.Revision(), 10), Items: items})
 }
