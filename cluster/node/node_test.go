@@ -161,7 +161,7 @@ func TestPodRuns(t *testing.T) {
 			t.Errorf("container status %+v", s)
 		}
 		for _, e := range []string{`Pulling: Pulling image "web:1"`, "Created: Created container: main", "Started: Started container main",
-			`Pulled: Successfully pulled image "web:1" in 0s (0s including waiting). Image size: 42 bytes.; made from Debian packages`} {
+			`Pulled: Successfully pulled image "web:1" in 0s (0s including waiting). Image size: 42 bytes; made from Debian packages`} {
 			w.wantEvent(e)
 		}
 		writes := w.verbs.statusWrites

@@ -124,7 +124,7 @@ const (
 // after the end of r it may start.
 func restartSeries(r *record) (series int, delay time.Duration) {
 	series = r.series()
-	if r.FinishedAt.Sub(r.StartedAt) >= goodRun {
+	if !r.StartedAt.IsZero() && r.FinishedAt.Sub(r.StartedAt) >= goodRun {
 		series = 0
 	}
 	if series > 0 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -211,7 +212,7 @@ func withOrigin(text string, i cri.Image) string {
 	if i.Origin == "" {
 		return text
 	}
-	return text + "; " + i.Origin
+	return strings.TrimSuffix(text, ".") + "; " + i.Origin
 }
 
 // containerConfig translates the container for the runtime.

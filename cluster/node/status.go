@@ -238,6 +238,8 @@ func (r report) terminated(l *record) *corev1.ContainerStateTerminated {
 	}
 	if !l.StartedAt.IsZero() {
 		t.StartedAt = *stamp(l.StartedAt)
+	} else if l.State != cri.Unknown { // it never ran: kubelet's zero time, which kubectl can print
+		t.StartedAt = metav1.Unix(0, 0)
 	}
 	if !l.FinishedAt.IsZero() {
 		t.FinishedAt = *stamp(l.FinishedAt)
