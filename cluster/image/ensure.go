@@ -75,7 +75,7 @@ func (s *Store) resolve(ctx context.Context, normal string, policy cri.PullPolic
 	sub, ok := s.config.Substitutes[normal]
 	switch {
 	case !ok:
-		return img, err
+		return s.instead(normal, ref.Context().RegistryStr(), err)
 	case s.config.NoSubstitution:
 		return img, fmt.Errorf("%w (the substitute %s is not used: substitution is switched off)", err, sub.Image)
 	}
@@ -90,6 +90,23 @@ func (s *Store) resolve(ctx context.Context, normal string, policy cri.PullPolic
 		return img, fmt.Errorf("%w; its substitute %s: %w", err, sub.Image, berr)
 	}
 	return built, nil
+}
+
+// instead returns the node's own copy of an image whose registry does not
+// answer: under Always a machine without network still runs what was loaded or
+// pulled before. Without a copy it returns err.
+func (s *Store) instead(normal, registry string, err error) (cri.Image, error) {
+	local, present := s.Present(normal)
+	if !present {
+		return cri.Image{}, err
+	}
+	s.log.Info("no registry answers; the image that is here is used", "image", normal, "error", err)
+	note := fmt.Sprintf("the copy on this node, since %s could not be reached", hubName(registry))
+	if local.Origin != "" {
+		note = local.Origin + "; " + note
+	}
+	local.Origin = note
+	return local, nil
 }
 
 // ParseDebRef reads a deb.internal reference.
