@@ -113,6 +113,7 @@ func (s *Set) loops() []*loop {
 		newEndpointSlices(s).loop(),
 		newEndpoints(s).loop(),
 		newEndpointMirror(s).loop(),
+		newBalancers(s).loop(),
 		newClaims(s).loop(),
 		newVolumes(s).loop(),
 		newClaimProtection(s).loop(),
