@@ -11,7 +11,6 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/seed38700745/pkg/cluster/object"
 )
@@ -63,6 +62,9 @@ type place struct {
 func (p place) bytes() []byte { return []byte(p.key.Namespace + "\x00" + p.key.Name) }
 
 func openDisk(path string, noSync bool) (*disk, error) {
+	if err := verify(path); err != nil {
+		return nil, err
+	}
 	b, err := bolt.Open(path, 0o600, &bolt.Options{
 		Timeout: lockTimeout,
 		// The list of free pages is found again by a scan at Open, which
@@ -74,11 +76,8 @@ func openDisk(path string, noSync bool) (*disk, error) {
 		NoGrowSync:      noSync,
 		NoStatistics:    true,
 	})
-	if errors.Is(err, berrors.ErrTimeout) {
-		return nil, ErrLocked
-	}
 	if err != nil {
-		return nil, err
+		return nil, openError(err)
 	}
 	d := &disk{bolt: b}
 	err = b.Update(d.begin)
