@@ -36,7 +36,7 @@ func (e *LostError) Unwrap() error { return e.Err }
 
 // Hint is the next step.
 func (e *LostError) Hint() string {
-	return "when it is back (this machine's: pkg cluster start), repeat the command: it goes on from here"
+	return "when it is back (this machine's: pkg cluster start), the command can be repeated, and goes on"
 }
 
 // inContact does work that waits for the cluster, and ends it when the cluster is

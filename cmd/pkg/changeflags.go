@@ -132,7 +132,9 @@ func (a *app) releaseChart(res *repo.Resolved, values map[string]any, r renderFl
 // changeFailure adds the next step to the failure of a change that was recorded.
 func (a *app) changeFailure(err error, result *release.Result) error {
 	var late *release.TimeoutError
-	if result == nil || !errors.As(err, &late) || result.Release.Info.Status != release.StatusDeployed {
+	var lost *release.LostError
+	unknown := errors.As(err, &late) || errors.As(err, &lost) || errors.Is(err, context.Canceled)
+	if result == nil || !unknown || result.Release.Info.Status != release.StatusDeployed {
 		return a.templateHint(err)
 	}
 	r := result.Release
