@@ -12,6 +12,7 @@ import (
 func priorityClass() *Kind {
 	k := define[schedulingv1.PriorityClass, schedulingv1.PriorityClassList](
 		schedulingv1.SchemeGroupVersion, "PriorityClass", "priorityclasses", "pc")
+	k.Acted = true
 	k.Generation = true
 	k.Default = on(defaults.PriorityClass)
 	k.Columns, k.Row = table.PriorityClassColumns(), row(table.PriorityClassRow)

@@ -24,6 +24,9 @@ type unfit struct {
 	whole    string         // a reason that has nothing to do with single nodes
 	reasons  map[string]int // nodes by reason; a node may have several
 	hopeless int            // nodes that would not do either with all their pods gone
+	// preemption is why none was tried; preempting: room is being made.
+	preemption string
+	preempting bool
 }
 
 // refusal is why one node does not do. hopeless: not even if it were empty.
@@ -65,8 +68,10 @@ func place(pod *corev1.Pod, w world) (*nodeInfo, unfit) {
 		why.hopeless = len(w.nodes)
 		return nil, why
 	}
-	filters := []filter{unschedulable, nodeName, taints, nodeAffinity(pod), ports(pod), resources(pod),
-		volumes(w), topologySpread(pod, w), podAffinity(pod, w)}
+	filters := filtersFor(pod, w)
+	if n := nominated(pod, w); n != nil && firstRefusal(filters, pod, n) == nil {
+		return n, why
+	}
 	var fits []*nodeInfo
 	for i := range w.nodes {
 		n := w.nodes[(w.start+i)%len(w.nodes)]
@@ -80,6 +85,21 @@ func place(pod *corev1.Pod, w world) (*nodeInfo, unfit) {
 		return nil, why
 	}
 	return best(pod, fits, w), why
+}
+
+// filtersFor are all rules, in the order in which their reasons are given.
+func filtersFor(pod *corev1.Pod, w world) []filter {
+	return []filter{unschedulable, nodeName, taints, nodeAffinity(pod), ports(pod), resources(pod),
+		volumes(w), topologySpread(pod, w), podAffinity(pod, w)}
+}
+
+// nominated is the node where room was made for pod, or nil.
+func nominated(pod *corev1.Pod, w world) *nodeInfo {
+	i := slices.IndexFunc(w.nodes, func(n *nodeInfo) bool { return n.node.Name == pod.Status.NominatedNodeName })
+	if i < 0 {
+		return nil
+	}
+	return w.nodes[i]
 }
 
 func firstRefusal(filters []filter, pod *corev1.Pod, n *nodeInfo) *refusal {
@@ -108,6 +128,12 @@ func (u unfit) String() string {
 	why := u.whole
 	if why == "" {
 		why = counted(u.reasons)
+	}
+	switch {
+	case u.preempting:
+		return fmt.Sprintf("0/%d nodes are available: %s.", u.nodes, why)
+	case u.preemption != "":
+		return fmt.Sprintf("0/%d nodes are available: %s. preemption: %s", u.nodes, why, u.preemption)
 	}
 	preemption := map[string]int{
 		"Preemption is not helpful for scheduling":     u.hopeless,

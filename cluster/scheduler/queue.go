@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/heap"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,12 +27,14 @@ type waiting struct {
 	now  func() time.Time
 	wake chan struct{} // holds one token when there is news
 
-	mu     sync.Mutex                // guards all below, and waitingPod's fields
-	pods   map[types.UID]*waitingPod // all
-	ready  readyHeap
-	events int64     // counts wakeAll
-	order  int64     // counts arrivals
-	scan   time.Time // when some resting pod is due; zero: at once
+	mu    sync.Mutex                // guards all below, and waitingPod's fields
+	pods  map[types.UID]*waitingPod // all
+	ready readyHeap
+	// nominated are those for which room is made, by UID.
+	nominated map[types.UID]nomination
+	events    int64     // counts wakeAll
+	order     int64     // counts arrivals
+	scan      time.Time // when some resting pod is due; zero: at once
 }
 
 // waitingPod is one pod that waits.
@@ -47,7 +50,40 @@ type waitingPod struct {
 }
 
 func newWaiting(now func() time.Time) *waiting {
-	return &waiting{now: now, wake: make(chan struct{}, 1), pods: map[types.UID]*waitingPod{}}
+	return &waiting{now: now, wake: make(chan struct{}, 1), pods: map[types.UID]*waitingPod{}, nominated: map[types.UID]nomination{}}
+}
+
+// nomination is a pod that waits for the room that is made for it on a node.
+type nomination struct {
+	pod  *corev1.Pod
+	node string
+}
+
+// nominate notes that room for p is made on a node; "": no longer.
+func (q *waiting) nominate(p *corev1.Pod, node string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, waits := q.pods[p.UID]; node == "" || !waits {
+		delete(q.nominated, p.UID)
+		return
+	}
+	q.nominated[p.UID] = nomination{p, node}
+}
+
+// withNominated counts the pods for which room is made on their nodes, for the
+// placement of one that is no more important than they are.
+func (q *waiting) withNominated(pod *corev1.Pod, nodes []*nodeInfo) []*nodeInfo {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for uid, n := range q.nominated {
+		if uid == pod.UID || priority(n.pod) < priority(pod) {
+			continue
+		}
+		if i := slices.IndexFunc(nodes, func(i *nodeInfo) bool { return i.node.Name == n.node }); i >= 0 {
+			nodes[i] = nodes[i].with(n.pod)
+		}
+	}
+	return nodes
 }
 
 // add queues a pod or notes its change. A change by its user (gates removed,
@@ -60,6 +96,9 @@ func (q *waiting) add(p *corev1.Pod) {
 		q.order++
 		w = &waitingPod{pod: p, order: q.order, index: -1}
 		q.pods[p.UID] = w
+		if p.Status.NominatedNodeName != "" { // by this scheduler, before it was started again
+			q.nominated[p.UID] = nomination{p, p.Status.NominatedNodeName}
+		}
 		q.push(w)
 		return
 	}
@@ -81,6 +120,7 @@ func (q *waiting) remove(p *corev1.Pod) {
 		return
 	}
 	delete(q.pods, p.UID)
+	delete(q.nominated, p.UID)
 	if w.index >= 0 {
 		heap.Remove(&q.ready, w.index)
 	}

@@ -8,8 +8,9 @@
 // priority, and binds them. A pod that was placed counts on its node at once
 // (it is "assumed"), before the API says so: a burst cannot overcommit a node.
 //
-// It does not preempt: a pod of high priority waits for room like any other,
-// only before them.
+// A pod that fits nowhere may send pods of lower priority away (preempt.go).
+// They end gracefully; until they are gone the room they leave is kept for it:
+// it counts on its nominated node for all pods that are no more important.
 package scheduler
 
 import (
@@ -116,7 +117,8 @@ func (s *Scheduler) try(ctx context.Context, w *waitingPod) (*waitingPod, string
 	}
 	w.pod = pod
 	if len(pod.Spec.SchedulingGates) > 0 {
-		s.refuse(ctx, w, corev1.PodReasonSchedulingGated, "Scheduling is blocked due to non-empty scheduling gates", false)
+		s.queue.park(w)
+		s.refuse(ctx, w, corev1.PodReasonSchedulingGated, "Scheduling is blocked due to non-empty scheduling gates", "")
 		return w, ""
 	}
 	world, err := s.world(ctx, pod)
@@ -131,7 +133,7 @@ func (s *Scheduler) try(ctx context.Context, w *waitingPod) (*waitingPod, string
 		s.start = (s.start + enough(n)) % n
 	}
 	if chosen == nil {
-		s.refuse(ctx, w, corev1.PodReasonUnschedulable, why.String(), true)
+		s.unfit(ctx, w, world, why)
 		return w, ""
 	}
 	switch ready, err := s.prepareVolumes(ctx, pod, world, chosen.node); {
@@ -144,6 +146,7 @@ func (s *Scheduler) try(ctx context.Context, w *waitingPod) (*waitingPod, string
 		return w, ""
 	}
 	s.cache.assume(pod, chosen.node.Name)
+	s.queue.nominate(pod, "")
 	return w, chosen.node.Name
 }
 
@@ -168,16 +171,32 @@ func (s *Scheduler) bind(ctx context.Context, w *waitingPod, node string) {
 	s.queue.retry(w)
 }
 
-// refuse says at the pod why it is not scheduled, and lets it wait.
-func (s *Scheduler) refuse(ctx context.Context, w *waitingPod, reason, message string, tell bool) {
-	s.queue.park(w)
-	if tell {
-		s.events.Event(w.pod, builtin.Pods.Kind, "", corev1.EventTypeWarning, "FailedScheduling", "%s", message)
+// unfit makes room for a pod that fits nowhere, or says why that cannot be.
+func (s *Scheduler) unfit(ctx context.Context, w *waitingPod, world world, why unfit) {
+	node, err := s.preempt(ctx, w.pod, world, &why)
+	if err != nil {
+		s.log.Warn("preempt", "pod", object.KeyOf(w.pod).String(), "error", err)
 	}
+	why.preempting = node != ""
+	s.queue.nominate(w.pod, node)
+	if node != "" {
+		s.queue.await(w) // the victims are going
+	} else {
+		s.queue.park(w)
+	}
+	message := why.String()
+	s.events.Event(w.pod, builtin.Pods.Kind, "", corev1.EventTypeWarning, "FailedScheduling", "%s", message)
+	s.refuse(ctx, w, corev1.PodReasonUnschedulable, message, node)
+}
+
+// refuse says at the pod why it is not scheduled, and where room is made for it.
+func (s *Scheduler) refuse(ctx context.Context, w *waitingPod, reason, message, node string) {
 	changed := w.pod.DeepCopy()
-	if !setUnscheduled(changed, reason, message, s.now()) {
+	said := setUnscheduled(changed, reason, message, s.now())
+	if !said && changed.Status.NominatedNodeName == node {
 		return
 	}
+	changed.Status.NominatedNodeName = node
 	if _, err := builtin.Pods.UpdateStatus(ctx, s.verbs, changed, object.WriteOptions{FieldManager: manager}); err != nil &&
 		!apierrors.IsConflict(err) && !apierrors.IsNotFound(err) && ctx.Err() == nil {
 		s.log.Warn("write pod condition", "pod", object.KeyOf(w.pod).String(), "error", err)

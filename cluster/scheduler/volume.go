@@ -32,7 +32,7 @@ type podClaim struct {
 
 // world reads what a placement of pod looks at.
 func (s *Scheduler) world(ctx context.Context, pod *corev1.Pod) (world, error) {
-	w := world{nodes: s.cache.known()}
+	w := world{nodes: s.queue.withNominated(pod, s.cache.known())}
 	if err := s.readNamespaces(ctx, pod, &w); err != nil {
 		return w, err
 	}
