@@ -87,9 +87,12 @@ func list(t *testing.T) []listed {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("go", "list", "-json=ImportPath,Doc,GoFiles,Imports,Deps", "./...").Output()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Doc,GoFiles,Imports,Deps", "./...")
+	var talk strings.Builder
+	cmd.Stderr = &talk
+	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("go list: %v", err)
+		t.Fatalf("go list: %v\n%s", err, talk.String())
 	}
 	var all []listed
 	for d := json.NewDecoder(strings.NewReader(string(out))); ; {

@@ -56,12 +56,19 @@ func loadRecord(dir string) (*record, error) {
 		return nil, err
 	}
 	r := newRecord(p, dir)
-	if b, err := os.ReadFile(filepath.Join(dir, wire.StartedFile)); err == nil {
-		if s, err := wire.ParseStarted(string(b)); err == nil {
-			r.started = &s
-		}
+	if s, err := readStarted(dir); err == nil {
+		r.started = &s
 	}
 	return r, r.readExit()
+}
+
+// readStarted reads what the shim noted when it had started a container.
+func readStarted(dir string) (wire.Started, error) {
+	b, err := os.ReadFile(filepath.Join(dir, wire.StartedFile))
+	if err != nil {
+		return wire.Started{}, err
+	}
+	return wire.ParseStarted(string(b))
 }
 
 // readExit reads the shim's file and, if there is one, closes ended.

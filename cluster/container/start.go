@@ -116,7 +116,12 @@ func (s *sandbox) startRecord(ctx context.Context, w *watch, rec *record) error 
 	if err != nil {
 		return fmt.Errorf("shim answered pid %q", answer[0])
 	}
-	rec.setStarted(wire.Started{PID: pid, At: time.Now()})
+	// The shim's time, since a short container has ended before the answer.
+	started, err := readStarted(rec.dir)
+	if err != nil {
+		started = wire.Started{PID: pid, At: time.Now()}
+	}
+	rec.setStarted(started)
 	return nil
 }
 

@@ -145,7 +145,7 @@ func (a *agent) run(ctx context.Context) {
 		if err != nil || live.UID != p.UID {
 			return
 		}
-		if err := a.sync(ctx, live); err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+		if err := a.sync(ctx, live); err != nil && ctx.Err() == nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
 			panic(err)
 		}
 	}, nil)
