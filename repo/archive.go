@@ -51,12 +51,15 @@ func ReadArchive(name string) (*Archive, error) {
 	case !strings.EqualFold(filepath.Ext(name), ".tgz"):
 		return nil, errors.New("chart must be a tgz file")
 	}
+	if _, err := os.Stat(name + ".prov"); err != nil {
+		return nil, fmt.Errorf("could not load provenance file %s.prov: %w", name, err)
+	}
 	a := &Archive{Name: filepath.Base(name)}
 	if a.Data, err = os.ReadFile(name); err != nil {
 		return nil, err
 	}
 	if a.Provenance, err = os.ReadFile(name + ".prov"); err != nil {
-		return nil, fmt.Errorf("could not load provenance file %s.prov: %w", name, err)
+		return nil, err
 	}
 	return a, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed38700745/pkg/engine"
+	"github.com/seed38700745/pkg/repo"
 )
 
 // Exit codes.
@@ -138,7 +139,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 // printError words an error for a person: Helm's "Error:" line, what a template
 // error knows of its place, and a hint when there is a next step.
 func (a *app) printError(err error) {
-	if text := err.Error(); text != "" {
+	if text := a.errorText(err); text != "" {
 		if errors.Is(err, context.Canceled) && !a.asHelm { // only a signal does that
 			text = "interrupted: " + text
 		}
@@ -152,6 +153,17 @@ func (a *app) printError(err error) {
 	if errors.As(err, &hinted) && hinted.Hint() != "" && !a.asHelm {
 		fmt.Fprintf(a.Err, "hint: %s\n", hinted.Hint())
 	}
+}
+
+// errorText is the error's text, or Helm's for what it words otherwise.
+func (a *app) errorText(err error) string {
+	var missing *repo.NotFoundError
+	if a.asHelm && errors.As(err, &missing) {
+		if ref := strings.TrimPrefix(missing.What, "chart "); !strings.Contains(ref, "/") {
+			return "non-absolute URLs should be in form of repo_name/path_to_chart, got: " + ref
+		}
+	}
+	return err.Error()
 }
 
 // exitError carries an exit code other than 1. With a nil err nothing is printed.
@@ -206,6 +218,8 @@ func (a *app) argCount(least, most int) cobra.PositionalArgs {
 		}
 		var want string
 		switch {
+		case most == 0 && a.asHelm:
+			want = "accepts no arguments"
 		case least == most:
 			want = fmt.Sprintf("requires %d argument%s", least, plural(least))
 		case len(args) < least:

@@ -34,6 +34,10 @@ var newChartName = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
 func runCreate(a *app, path string) error {
 	name := filepath.Base(path)
 	if !newChartName.MatchString(name) || len(name) > 250 {
+		if a.asHelm {
+			fmt.Fprintf(a.Out, "Creating %s\n", path) // helm says so first
+			return fmt.Errorf("chart name must match the regular expression %q", newChartName)
+		}
 		return usagef("chart name %q: use letters, digits, '.', '_' and '-', 250 at most", name)
 	}
 	if _, err := os.Stat(filepath.Join(path, chart.ChartfileName)); err == nil {

@@ -148,6 +148,9 @@ func runDependencyFetch(ctx context.Context, a *app, o *dependencyOptions, dir s
 		case d.Repository == "":
 			fmt.Fprintf(a.Out, "Dependency %s did not declare a repository. Assuming it exists in the charts directory\n", d.Name)
 		case strings.HasPrefix(d.Repository, "file://"):
+			if a.asHelm {
+				continue // helm says so under --debug only
+			}
 			fmt.Fprintf(a.Out, "Archiving %s from repo %s\n", d.Name, d.Repository)
 		default:
 			fmt.Fprintf(a.Out, "Downloading %s from repo %s\n", d.Name, d.Repository)

@@ -96,7 +96,13 @@ func runLint(ctx context.Context, a *app, o *lintOptions, paths []string) error 
 	failed := 0
 	for _, path := range paths {
 		r := lintResult{Chart: path, Findings: []lint.Finding{}}
-		findings, err := lintChart(ctx, path, lint.Input{
+		dir := path
+		if _, statErr := os.Stat(path); statErr == nil && a.asHelm { // which names the absolute path in findings
+			if dir, err = filepath.Abs(path); err != nil {
+				return err
+			}
+		}
+		findings, err := lintChart(ctx, dir, lint.Input{
 			Values: vals, Namespace: a.namespace(), KubeVersion: kube,
 			SkipSchemaValidation: o.skipSchema, SchemaLibrary: a.schemaLibrary, Objects: objects, Warn: a.logf,
 		})

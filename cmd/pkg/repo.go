@@ -183,6 +183,11 @@ func newRepoRemoveCommand(a *app) *cobra.Command {
 
 func runRepoRemove(a *app, names []string) error {
 	r := a.repositories()
+	if have, err := r.Repositories(); err != nil {
+		return err
+	} else if len(have) == 0 {
+		return errors.New("no repositories configured")
+	}
 	for _, name := range names {
 		err := r.ChangeConfig(a.Now(), func(c *repo.Config) error {
 			at := slices.IndexFunc(c.Repositories, func(e *repo.Repository) bool { return e.Name == name })

@@ -20,12 +20,15 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or a diff with changes, 3 timed out,
 // commands lists every command of pkg; a new one is one line here.
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
+		newApplyCommand(a),
 		newCompletionCommand(a),
 		newCreateCommand(a),
 		newDependencyCommand(a),
+		newDiffCommand(a),
 		newEnvCommand(a),
 		newLintCommand(a),
 		newPackageCommand(a),
+		newPlanCommand(a),
 		newPullCommand(a),
 		newPushCommand(a),
 		newRegistryCommand(a),
@@ -93,7 +96,7 @@ func (a *app) group(use, short string, subs ...*cobra.Command) *cobra.Command {
 
 // noSubcommand refuses words that are no subcommand of a group, naming similar ones.
 func (a *app) noSubcommand(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
+	if len(args) == 0 || a.asHelm && cmd.HasParent() { // helm shows a group's help then
 		return nil
 	}
 	text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
@@ -102,7 +105,7 @@ func (a *app) noSubcommand(cmd *cobra.Command, args []string) error {
 		text += "\n\nDid you mean this?\n\t" + strings.Join(near, "\n\t") + "\n"
 	}
 	if a.asHelm {
-		return errors.New(text)
+		return errors.New(text + "\nRun 'helm --help' for usage.")
 	}
 	return &exitError{code: exitUsage, err: errors.New(text)}
 }

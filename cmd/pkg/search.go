@@ -56,7 +56,16 @@ func (o *searchOptions) add(cmd *cobra.Command) {
 
 func runSearch(a *app, o *searchOptions, words []string) error {
 	o.query.Words = words
-	hits, err := a.repositories().Search(o.query)
+	r := a.repositories()
+	if a.asHelm { // which knows of no charts but those in repositories
+		r.Bundled = nil
+		if list, err := r.Repositories(); err != nil {
+			return err
+		} else if len(list) == 0 {
+			return errors.New("no repositories configured")
+		}
+	}
+	hits, err := r.Search(o.query)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,7 @@ type templateOptions struct {
 	apiVersions  []string
 	postRenderer postRenderer
 	ignored      ignoredFlags
+	validate     bool
 }
 
 func newTemplateCommand(a *app) *cobra.Command {
@@ -66,6 +67,7 @@ lookups find nothing and capabilities are Helm's defaults.`,
 	f.BoolVar(&o.inReleaseDir, "release-name", false, "use release name in the output-dir path.")
 	f.BoolVar(&o.includeCRDs, "include-crds", false, "include CRDs in the templated output")
 	f.BoolVar(&o.skipTests, "skip-tests", false, "skip tests from templated output")
+	f.BoolVar(&o.validate, "validate", false, "refused: a cluster validates under pkg install --dry-run=server, and pkg lint without one")
 	f.BoolVar(&o.noHooks, "no-hooks", false, "prevent hooks from running during install")
 	f.BoolVar(&o.isUpgrade, "is-upgrade", false, "set .Release.IsUpgrade instead of .Release.IsInstall")
 	f.StringVar(&o.kubeVersion, "kube-version", "", "Kubernetes version used for Capabilities.KubeVersion")
@@ -74,6 +76,9 @@ lookups find nothing and capabilities are Helm's defaults.`,
 }
 
 func runTemplate(ctx context.Context, a *app, o *templateOptions, args []string) error {
+	if o.validate {
+		return withHint(errors.New("template asks no cluster, so --validate cannot be had"), "pkg lint checks manifests without a cluster; pkg install --dry-run=server asks one")
+	}
 	caps := engine.DefaultCapabilities()
 	if o.kubeVersion != "" {
 		v, err := engine.ParseKubeVersion(o.kubeVersion)

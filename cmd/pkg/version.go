@@ -51,9 +51,6 @@ func runVersion(a *app, short bool, text string) error {
 			return err
 		}
 		return t.Execute(a.Out, info)
-	case short && a.asHelm:
-		_, err := fmt.Fprint(a.Out, info.Version)
-		return err
 	case short:
 		_, err := fmt.Fprintln(a.Out, info.Version)
 		return err

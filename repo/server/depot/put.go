@@ -265,3 +265,17 @@ func (d *Depot) makeTenantDir(name string) error {
 	}
 	return nil
 }
+
+// Load unpacks a stored chart.
+func (d *Depot) Load(tenant string, e *Entry) (*chart.Chart, error) {
+	f, _, err := d.OpenFile(tenant, e.File)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	c, err := chart.LoadArchive(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", e.File, err)
+	}
+	return c, nil
+}

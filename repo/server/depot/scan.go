@@ -109,6 +109,10 @@ func (d *Depot) look(t *tenant, file string) {
 	if !busy {
 		t.add(e)
 		d.seen.append(t.name, e)
+		// It may have been deleted since it was read.
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			t.remove(file)
+		}
 	}
 }
 

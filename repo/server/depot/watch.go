@@ -14,6 +14,7 @@ import (
 // watcher tells what others do in the tenants' folders, by inotify(7).
 type watcher struct {
 	file *os.File
+	fd   int // file's; File.Fd would make reads block
 
 	mu    sync.Mutex
 	names map[int32]string // tenants by watch; guarded by mu
@@ -35,13 +36,13 @@ func newWatcher() (*watcher, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("inotify_init", err)
 	}
-	return &watcher{file: os.NewFile(uintptr(fd), "inotify"), names: map[int32]string{}}, nil
+	return &watcher{file: os.NewFile(uintptr(fd), "inotify"), fd: fd, names: map[int32]string{}}, nil
 }
 
 func (w *watcher) add(dir, tenant string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	id, err := unix.InotifyAddWatch(int(w.file.Fd()), dir, watched)
+	id, err := unix.InotifyAddWatch(w.fd, dir, watched)
 	if err != nil {
 		return &os.PathError{Op: "inotify_add_watch", Path: dir, Err: err}
 	}
