@@ -14,8 +14,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-
-	"helm.sh/helm/v3/pkg/chart/loader"
 )
 
 // Limits of what an archive may hold. Sizes are Helm's; the count bounds archives
@@ -67,13 +65,13 @@ func LoadArchive(r io.Reader) (*Chart, error) {
 
 // readArchive unpacks into memory. Links are dropped as in Helm (a chart's files
 // are its regular files); everything that points outside is an error.
-func readArchive(r io.Reader) ([]*loader.BufferedFile, error) {
+func readArchive(r io.Reader) ([]file, error) {
 	unzipped, err := gzip.NewReader(r)
 	if err != nil {
 		return nil, badArchive("not a gzip stream: %v", err)
 	}
 	defer unzipped.Close()
-	var files []*loader.BufferedFile
+	var files []file
 	seen := map[string]bool{}
 	left := int64(MaxArchiveSize)
 	tr := tar.NewReader(unzipped)
@@ -113,7 +111,7 @@ func readArchive(r io.Reader) ([]*loader.BufferedFile, error) {
 			return nil, badArchive("%q: truncated or corrupt: %v", hd.Name, err)
 		}
 		left -= int64(len(data))
-		files = append(files, &loader.BufferedFile{Name: name, Data: bytes.TrimPrefix(data, utf8bom)})
+		files = append(files, file{name, bytes.TrimPrefix(data, utf8bom)})
 	}
 	if len(files) == 0 {
 		return nil, badArchive("no files in chart archive")

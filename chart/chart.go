@@ -2,8 +2,8 @@
 // metadata, the values it is given, its dependencies and its values schema.
 //
 // The data type is Helm's own ([Chart]), so that releases stored by helm and by
-// pkg hold the same JSON. Loading a directory is Helm's loader too; archives are
-// read here, because their limits need to name the offending entry. The rules for
+// pkg hold the same JSON. Loading follows Helm's rules with a faster reader of values
+// (package plain) and with limits that name the offending entry. The rules for
 // values (coalescing, globals, null) and for dependencies (tags, conditions,
 // aliases, import-values) follow Helm 3.22 exactly; where the rule looks odd the
 // comment says so, since its oddity is visible in rendered output.
@@ -21,7 +21,6 @@ import (
 	"sort"
 
 	helmchart "helm.sh/helm/v3/pkg/chart"
-	"helm.sh/helm/v3/pkg/chart/loader"
 )
 
 // Helm's chart types: the JSON of releases and of Chart.yaml is defined by them.
@@ -57,18 +56,13 @@ func Load(name string) (*Chart, error) {
 	if !info.IsDir() {
 		return LoadArchiveFile(name)
 	}
-	c, err := loader.LoadDir(name)
-	if err != nil {
-		return nil, err
-	}
-	orderDependencies(c)
-	return c, nil
+	return loadDir(name)
 }
 
 // LoadFS reads a chart whose Chart.yaml is at the root of fsys. There is no
 // .helmignore handling: what is in an embedded tree is there on purpose.
 func LoadFS(fsys fs.FS) (*Chart, error) {
-	var files []*loader.BufferedFile
+	var files []file
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -77,22 +71,13 @@ func LoadFS(fsys fs.FS) (*Chart, error) {
 		if err != nil {
 			return err
 		}
-		files = append(files, &loader.BufferedFile{Name: name, Data: bytes.TrimPrefix(data, utf8bom)})
+		files = append(files, file{name, bytes.TrimPrefix(data, utf8bom)})
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return loadFiles(files)
-}
-
-func loadFiles(files []*loader.BufferedFile) (*Chart, error) {
-	c, err := loader.LoadFiles(files)
-	if err != nil {
-		return nil, err
-	}
-	orderDependencies(c)
-	return c, nil
 }
 
 // orderDependencies sorts vendored subcharts by name. Helm's loader yields them in

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"text/template"
 	"text/template/parse"
 
@@ -83,9 +86,14 @@ func (r *run) all(c *chart.Chart) (map[string]string, error) {
 	r.funcs = r.funcMap(set)
 	set.Funcs(r.funcs)
 	order := parseOrder(r.files)
-	for _, name := range order {
-		if _, err := set.New(name).Parse(r.files[name].text); err != nil {
-			return nil, r.parseError(c, name, err)
+	for i, parsed := range r.parseFiles(order) {
+		if parsed.err != nil {
+			return nil, r.parseError(c, order[i], parsed.err)
+		}
+		for name, tree := range parsed.trees {
+			if _, err := set.AddParseTree(name, tree); err != nil {
+				return nil, err
+			}
 		}
 	}
 	rendered := make(map[string]string, len(order))
@@ -105,6 +113,48 @@ func (r *run) all(c *chart.Chart) (map[string]string, error) {
 		rendered[name] = withoutNoValue(out.String())
 	}
 	return rendered, nil
+}
+
+// parsedFile is what one file defines, itself included.
+type parsedFile struct {
+	trees map[string]*parse.Tree
+	err   error
+}
+
+// parallelText is the size of all templates, in bytes, from which several goroutines
+// parse them: below that starting them takes longer.
+const parallelText = 32 << 10
+
+// parseFiles parses the files in the given order. Parsing one does not depend on
+// another, so that large charts use all processors.
+func (r *run) parseFiles(order []string) []parsedFile {
+	parsed := make([]parsedFile, len(order))
+	size := 0
+	for _, name := range order {
+		size += len(r.files[name].text)
+	}
+	workers := runtime.GOMAXPROCS(0)
+	if size < parallelText {
+		workers = 1
+	}
+	var next atomic.Int64
+	work := func() {
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= len(order) {
+				return
+			}
+			name := order[i]
+			parsed[i].trees, parsed[i].err = parse.Parse(name, r.files[name].text, "", "", r.funcs, builtins)
+		}
+	}
+	var wg sync.WaitGroup
+	for range workers - 1 {
+		wg.Go(work)
+	}
+	work()
+	wg.Wait()
+	return parsed
 }
 
 func (r *run) missingKey() string {

@@ -11,6 +11,8 @@ import (
 	"github.com/Masterminds/sprig/v3"
 	"sigs.k8s.io/yaml"
 	goyaml "sigs.k8s.io/yaml/goyaml.v3"
+
+	"github.com/seed38700745/pkg/chart/plain"
 )
 
 // sharedFuncs are the functions that depend on nothing: sprig's, without those that
@@ -35,6 +37,9 @@ var sharedFuncs = sync.OnceValue(func() template.FuncMap {
 // error's), from* a map with the key Error, or a list of just the error's text.
 
 func toYAML(v any) string {
+	if text, ok := plain.Marshal(v); ok {
+		return text
+	}
 	data, err := yaml.Marshal(v)
 	if err != nil {
 		return ""
@@ -53,6 +58,9 @@ func toYAMLPretty(v any) string {
 }
 
 func fromYAML(s string) map[string]any {
+	if m, ok := plain.Values(s); ok {
+		return m
+	}
 	m := map[string]any{}
 	if err := yaml.Unmarshal([]byte(s), &m); err != nil {
 		m["Error"] = err.Error()

@@ -8,9 +8,9 @@ import (
 	"strings"
 
 	"sigs.k8s.io/yaml"
-	goyaml "sigs.k8s.io/yaml/goyaml.v2"
 
 	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/chart/plain"
 )
 
 // installOrder is the order of kinds in which Helm installs; other kinds follow,
@@ -61,38 +61,54 @@ func kindLess(order map[string]int, a, b string) bool {
 
 // head is the part of a document that decides its place.
 type head struct {
-	Version  string `json:"apiVersion"`
-	Kind     string `json:"kind,omitempty"`
-	Metadata *struct {
-		Name        string            `json:"name"`
-		Annotations map[string]string `json:"annotations"`
-	} `json:"metadata,omitempty"`
+	Version  string        `json:"apiVersion"`
+	Kind     string        `json:"kind,omitempty"`
+	Metadata *headMetadata `json:"metadata,omitempty"`
 }
 
-// readHead parses a document. Nearly all are plain: kind and apiVersion are strings
-// and no annotation makes them a hook; for those a scan for well-formed YAML is
-// enough. Anything else takes Helm's way through JSON, which also words the errors.
+// headMetadata has no name of its own, since messages would show it.
+type headMetadata = struct {
+	Name        string            `json:"name"`
+	Annotations map[string]string `json:"annotations"`
+}
+
+// readHead reads a document. Nearly all are plain YAML with texts where texts belong:
+// those are checked in one scan. Anything else takes Helm's way through JSON, which
+// also words the errors.
 func readHead(doc string) (head, error) {
-	var plain struct {
-		Version  any `yaml:"apiVersion"`
-		Kind     any `yaml:"kind"`
-		Metadata struct {
-			Name        any            `yaml:"name"`
-			Annotations map[string]any `yaml:"annotations"`
-		} `yaml:"metadata"`
-	}
-	if err := goyaml.Unmarshal([]byte(doc), &plain); err == nil {
-		version, okVersion := plain.Version.(string)
-		kind, okKind := plain.Kind.(string)
-		_, okName := plain.Metadata.Name.(string)
-		_, hook := plain.Metadata.Annotations[annotationHook]
-		if okVersion && okKind && okName && !hook {
-			return head{Version: version, Kind: kind}, nil
-		}
+	if h, ok := plainHead(doc); ok {
+		return h, nil
 	}
 	var h head
 	err := yaml.Unmarshal([]byte(doc), &h)
 	return h, err
+}
+
+// plainHead reads the head of a plain document.
+func plainHead(doc string) (head, bool) {
+	top, ok := plain.Head(doc, "apiVersion", "kind", "metadata")
+	if !ok {
+		return head{}, false
+	}
+	version, okVersion := top["apiVersion"].(string)
+	kind, okKind := top["kind"].(string)
+	metadata, okMetadata := top["metadata"].(map[string]any)
+	if !okVersion || !okKind || !okMetadata {
+		return head{}, false
+	}
+	name, okName := metadata["name"].(string)
+	annotations, okAnnotations := metadata["annotations"].(map[string]any)
+	if !okName || !okAnnotations && metadata["annotations"] != nil {
+		return head{}, false
+	}
+	h := head{Version: version, Kind: kind}
+	h.Metadata = &headMetadata{Name: name, Annotations: make(map[string]string, len(annotations))}
+	for key, v := range annotations {
+		if h.Metadata.Annotations[key], ok = v.(string); !ok {
+			return head{}, false
+		}
+	}
+	return h, true
 }
 
 // SplitManifests cuts a stream of YAML documents into trimmed documents. It goes by

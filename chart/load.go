@@ -1,0 +1,253 @@
+package chart
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log"
+	"os"
+	"path"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/ignore"
+	"sigs.k8s.io/yaml"
+
+	"github.com/seed38700745/pkg/chart/plain"
+)
+
+// file is a file of a chart, its path relative to the chart's folder.
+type file struct {
+	Name string
+	Data []byte
+}
+
+// errSymlink sends a folder with symbolic links to Helm's own loader.
+var errSymlink = errors.New("symbolic link")
+
+// loadDir reads a chart from a directory, without what .helmignore names.
+func loadDir(dir string) (*Chart, error) {
+	top, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	rules := ignore.Empty()
+	if ignored := filepath.Join(top, IgnorefileName); exists(ignored) {
+		if rules, err = ignore.ParseFile(ignored); err != nil {
+			return nil, err
+		}
+	}
+	rules.AddDefaults()
+	w := walker{top: top, rules: rules}
+	err = w.walk("")
+	if errors.Is(err, errSymlink) {
+		c, err := loader.LoadDir(dir)
+		if err != nil {
+			return nil, err
+		}
+		orderDependencies(c)
+		return c, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return loadFiles(w.files)
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// walker reads a folder's regular files in lexical order.
+type walker struct {
+	top   string
+	rules *ignore.Rules
+	files []file
+}
+
+func (w *walker) walk(dir string) error {
+	entries, err := os.ReadDir(filepath.Join(w.top, dir))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := path.Join(dir, e.Name())
+		if e.Type()&fs.ModeSymlink != 0 {
+			return errSymlink
+		}
+		if w.rules.Ignore(name, entryInfo{e}) {
+			continue
+		}
+		if e.IsDir() {
+			if err := w.walk(name); err != nil {
+				return err
+			}
+			continue
+		}
+		full := filepath.Join(w.top, name)
+		if !e.Type().IsRegular() {
+			return fmt.Errorf("cannot load irregular file %s as it has file mode type bits set", full)
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		if info.Size() > MaxFileSize {
+			return fmt.Errorf("chart file %q is larger than the maximum file size %d", e.Name(), MaxFileSize)
+		}
+		data, err := os.ReadFile(full)
+		if err != nil {
+			return fmt.Errorf("error reading %s: %w", name, err)
+		}
+		w.files = append(w.files, file{name, bytes.TrimPrefix(data, utf8bom)})
+	}
+	return nil
+}
+
+// entryInfo is what ignore rules ask of a file, without a system call.
+type entryInfo struct{ fs.DirEntry }
+
+func (e entryInfo) Size() int64        { return 0 }
+func (e entryInfo) Mode() fs.FileMode  { return e.Type() }
+func (e entryInfo) ModTime() time.Time { return time.Time{} }
+func (e entryInfo) Sys() any           { return nil }
+
+// loadFiles makes a chart of its files; those below charts/ become its subcharts.
+// Rules and error texts are Helm's.
+func loadFiles(files []file) (*Chart, error) {
+	c, err := newChart(files)
+	if err != nil {
+		return nil, err
+	}
+	orderDependencies(c)
+	return c, nil
+}
+
+func newChart(files []file) (*Chart, error) {
+	c := &Chart{}
+	for _, f := range files { // the other files need to know the API version
+		c.Raw = append(c.Raw, &File{Name: f.Name, Data: f.Data})
+		if f.Name != ChartfileName {
+			continue
+		}
+		if c.Metadata == nil {
+			c.Metadata = &Metadata{}
+		}
+		if err := yaml.Unmarshal(f.Data, c.Metadata); err != nil {
+			return nil, fmt.Errorf("cannot load Chart.yaml: %w", err)
+		}
+		if c.Metadata.APIVersion == "" { // Helm 2 did not ask for one
+			c.Metadata.APIVersion = "v1"
+		}
+	}
+	subcharts := map[string][]file{}
+	for _, f := range files {
+		rest, below := strings.CutPrefix(f.Name, DependencyDir+"/")
+		switch {
+		case below && path.Ext(f.Name) != ".prov":
+			name, _, _ := strings.Cut(rest, "/")
+			subcharts[name] = append(subcharts[name], file{rest, f.Data})
+		case strings.HasPrefix(f.Name, TemplatesDir+"/"):
+			c.Templates = append(c.Templates, &File{Name: f.Name, Data: f.Data})
+		default:
+			if err := addFile(c, f); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if c.Metadata == nil {
+		return nil, errors.New("Chart.yaml file is missing")
+	}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(subcharts))
+	for name := range subcharts {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		if name == "" || name[0] == '_' || name[0] == '.' {
+			continue
+		}
+		sub, err := newSubchart(c, name, subcharts[name])
+		if err != nil {
+			return nil, fmt.Errorf("error unpacking subchart %s in %s: %w", name, c.Name(), err)
+		}
+		c.AddDependency(sub)
+	}
+	return c, nil
+}
+
+// addFile takes in a file that is neither a template nor part of a subchart.
+func addFile(c *Chart, f file) error {
+	switch f.Name {
+	case ChartfileName:
+	case ValuesfileName:
+		var plainly bool
+		if c.Values, plainly = plain.Values(string(f.Data)); plainly {
+			return nil
+		}
+		c.Values = map[string]any{}
+		if err := yaml.Unmarshal(f.Data, &c.Values); err != nil {
+			return fmt.Errorf("cannot load values.yaml: %w", err)
+		}
+	case SchemafileName:
+		c.Schema = f.Data
+	case LockfileName, "requirements.lock":
+		c.Lock = &Lock{}
+		if err := yaml.Unmarshal(f.Data, &c.Lock); err != nil {
+			return fmt.Errorf("cannot load %s: %w", f.Name, err)
+		}
+		if f.Name != LockfileName {
+			addRequirements(c, f, "Dependency locking is handled in Chart.lock since apiVersion \"v2\". We recommend migrating to Chart.lock.")
+		}
+	case "requirements.yaml":
+		addRequirements(c, f, "Dependencies are handled in Chart.yaml since apiVersion \"v2\". We recommend migrating dependencies to Chart.yaml.")
+		if err := yaml.Unmarshal(f.Data, c.Metadata); err != nil {
+			return fmt.Errorf("cannot load requirements.yaml: %w", err)
+		}
+	default:
+		c.Files = append(c.Files, &File{Name: f.Name, Data: f.Data})
+	}
+	return nil
+}
+
+// addRequirements keeps the files that say in charts v1 what Chart.yaml and
+// Chart.lock say in v2.
+func addRequirements(c *Chart, f file, warning string) {
+	if c.Metadata == nil {
+		c.Metadata = &Metadata{}
+	}
+	if c.Metadata.APIVersion != "v1" {
+		log.Printf("Warning: %s", warning)
+		return
+	}
+	c.Files = append(c.Files, &File{Name: f.Name, Data: f.Data})
+}
+
+// newSubchart loads what is under one name in charts/: a folder or an archive.
+func newSubchart(parent *Chart, name string, files []file) (*Chart, error) {
+	if path.Ext(name) == ".tgz" {
+		if files[0].Name != name {
+			return nil, fmt.Errorf("error unpacking subchart tar in %s: expected %s, got %s", parent.Name(), name, files[0].Name)
+		}
+		unpacked, err := readArchive(bytes.NewReader(files[0].Data))
+		if err != nil {
+			return nil, err
+		}
+		return newChart(unpacked)
+	}
+	var own []file
+	for _, f := range files {
+		if _, rest, ok := strings.Cut(f.Name, "/"); ok {
+			own = append(own, file{rest, f.Data})
+		}
+	}
+	return newChart(own)
+}

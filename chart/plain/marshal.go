@@ -1,0 +1,311 @@
+package plain
+
+import (
+	"bytes"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// Marshal writes values as sigs.k8s.io/yaml does, without the newline at the end;
+// false for what it is not certain of: types other than those of JSON, unusual
+// numbers, texts with special characters.
+func Marshal(v any) (text string, ok bool) {
+	w := &writer{}
+	defer func() {
+		if r := recover(); r != nil {
+			if _, mine := r.(refused); !mine {
+				panic(r)
+			}
+			text, ok = "", false
+		}
+	}()
+	switch v := v.(type) {
+	case map[string]any:
+		if len(v) == 0 {
+			return "{}", true
+		}
+		w.table(v, 0, false)
+	case []any:
+		if len(v) == 0 {
+			if v == nil {
+				return "null", true
+			}
+			return "[]", true
+		}
+		w.list(v, 0, false)
+	default:
+		return "", false // rare, and not worth rules of their own
+	}
+	return strings.TrimSuffix(string(w.out), "\n"), true
+}
+
+type writer struct {
+	out   []byte
+	depth int
+}
+
+func (w *writer) indent(n int) {
+	for range n {
+		w.out = append(w.out, ' ')
+	}
+}
+
+// table writes a non-empty mapping; inline means that the cursor stands behind a dash
+// already.
+func (w *writer) table(m map[string]any, indent int, inline bool) {
+	if w.depth++; w.depth > maxDepth {
+		refuse()
+	}
+	defer func() { w.depth-- }()
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		if !isSimpleKey(key) {
+			refuse()
+		}
+		keys = append(keys, key)
+	}
+	sort.Slice(keys, func(i, j int) bool { return keyLess(keys[i], keys[j]) })
+	for i, key := range keys {
+		if i > 0 || !inline {
+			w.indent(indent)
+		}
+		w.text(key, indent, true)
+		w.out = append(w.out, ':')
+		w.value(m[key], indent, true)
+	}
+}
+
+func (w *writer) list(list []any, indent int, inline bool) {
+	if w.depth++; w.depth > maxDepth {
+		refuse()
+	}
+	defer func() { w.depth-- }()
+	for i, item := range list {
+		if i > 0 || !inline {
+			w.indent(indent)
+		}
+		w.out = append(w.out, '-')
+		w.value(item, indent, false)
+	}
+}
+
+// value writes what comes behind a key's colon or a dash, with its newline. Lists
+// stand as far left as their key.
+func (w *writer) value(v any, indent int, afterKey bool) {
+	switch v := v.(type) {
+	case map[string]any:
+		switch {
+		case v == nil:
+			w.word("null")
+		case len(v) == 0:
+			w.word("{}")
+		case afterKey:
+			w.out = append(w.out, '\n')
+			w.table(v, indent+2, false)
+		default:
+			w.out = append(w.out, ' ')
+			w.table(v, indent+2, true)
+		}
+	case []any:
+		switch {
+		case v == nil:
+			w.word("null")
+		case len(v) == 0:
+			w.word("[]")
+		case afterKey:
+			w.out = append(w.out, '\n')
+			w.list(v, indent, false)
+		default:
+			w.out = append(w.out, ' ')
+			w.list(v, indent+2, true)
+		}
+	case string:
+		w.out = append(w.out, ' ')
+		w.text(v, indent, false)
+		w.out = append(w.out, '\n')
+	case nil:
+		w.word("null")
+	case bool:
+		w.word(strconv.FormatBool(v))
+	case int:
+		w.word(strconv.Itoa(v))
+	case int64:
+		w.word(strconv.FormatInt(v, 10))
+	case float64:
+		if v != float64(int64(v)) || v >= 1e15 || v <= -1e15 || v == 0 && 1/v < 0 {
+			refuse()
+		}
+		w.word(strconv.FormatInt(int64(v), 10))
+	default:
+		refuse()
+	}
+}
+
+func (w *writer) word(s string) {
+	w.out = append(w.out, ' ')
+	w.out = append(w.out, s...)
+	w.out = append(w.out, '\n')
+}
+
+// foldWidth is below the width at which the full writer folds lines at spaces.
+const foldWidth = 75
+
+// text writes a string: unquoted where that reads back as the same string.
+func (w *writer) text(s string, indent int, key bool) {
+	if s == "" {
+		w.out = append(w.out, '"', '"')
+		return
+	}
+	several := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\n':
+			several = true
+			if i > 0 && s[i-1] == ' ' {
+				refuse()
+			}
+		case c < ' ' || c > '~':
+			refuse()
+		}
+	}
+	if s[len(s)-1] == ' ' {
+		refuse()
+	}
+	if several {
+		w.literal(s, indent)
+		return
+	}
+	if strings.IndexByte(s, ' ') >= 0 && len(w.out)-bytes.LastIndexByte(w.out, '\n')+len(s) > foldWidth {
+		refuse()
+	}
+	if _, isText := resolve(s); !isText || isSexagesimal(s) {
+		w.out = append(w.out, '"')
+		for i := 0; i < len(s); i++ {
+			if s[i] == '"' || s[i] == '\\' {
+				refuse()
+			}
+		}
+		w.out = append(w.out, s...)
+		w.out = append(w.out, '"')
+		return
+	}
+	if isPlain(s) {
+		w.out = append(w.out, s...)
+		return
+	}
+	if s[0] == ' ' {
+		refuse()
+	}
+	w.out = append(w.out, '\'')
+	w.out = append(w.out, strings.ReplaceAll(s, "'", "''")...)
+	w.out = append(w.out, '\'')
+}
+
+// literal writes a text of several lines after a bar.
+func (w *writer) literal(s string, indent int) {
+	if s[0] == ' ' || s[0] == '\n' {
+		refuse()
+	}
+	w.out = append(w.out, '|')
+	body := strings.TrimRight(s, "\n")
+	switch len(s) - len(body) {
+	case 0:
+		w.out = append(w.out, '-')
+	case 1:
+	default:
+		w.out = append(w.out, '+')
+	}
+	for line := range strings.SplitSeq(body, "\n") {
+		w.out = append(w.out, '\n')
+		if line != "" {
+			w.indent(indent + 2)
+			w.out = append(w.out, line...)
+		}
+	}
+	for range len(s) - len(body) - 1 {
+		w.out = append(w.out, '\n')
+	}
+}
+
+// isPlain reports whether a text of printable ASCII on one line needs no quotes.
+func isPlain(s string) bool {
+	switch c := s[0]; c {
+	case ' ', '#', ',', '[', ']', '{', '}', '&', '*', '!', '|', '>', '\'', '"', '%', '@', '`':
+		return false
+	case '-', '?', ':':
+		if len(s) == 1 || s[1] == ' ' {
+			return false
+		}
+	}
+	if strings.HasPrefix(s, "---") || strings.HasPrefix(s, "...") {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case ':':
+			if i+1 == len(s) || s[i+1] == ' ' {
+				return false
+			}
+		case '#':
+			if s[i-1] == ' ' {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// isSexagesimal reports whether YAML 1.1 reads a text as a number of base 60, or it
+// looks enough like one to be left to the full writer.
+func isSexagesimal(s string) bool {
+	if s[0] != '-' && s[0] != '+' && (s[0] < '0' || s[0] > '9') || strings.IndexByte(s, ':') < 0 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		if strings.IndexByte("-+0123456789:._", s[i]) < 0 {
+			return false
+		}
+	}
+	refuse()
+	return true
+}
+
+// isSimpleKey accepts the keys that need no quotes and no thought.
+func isSimpleKey(s string) bool {
+	if s == "" || len(s) > 100 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if !isKeyStart(c) && (c != '-' || i == 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// keyLess is the order of the full writer: letters come after everything else. Names
+// that differ in a digit compare by number there, which is left to it.
+func keyLess(a, b string) bool {
+	for i := 0; i < len(a) && i < len(b); i++ {
+		x, y := a[i], b[i]
+		if x == y {
+			continue
+		}
+		switch xl, yl := isLetter(x), isLetter(y); {
+		case xl && yl:
+			return x < y
+		case xl || yl:
+			return yl
+		case isDigit(x) || isDigit(y):
+			refuse()
+		}
+		return x < y
+	}
+	return len(a) < len(b)
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }

@@ -1,0 +1,78 @@
+package plain
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+)
+
+func checkMarshal(t *testing.T, v any) bool {
+	t.Helper()
+	got, ok := Marshal(v)
+	if !ok {
+		return false
+	}
+	want, err := yaml.Marshal(v)
+	if err != nil {
+		t.Fatalf("%#v: %v", v, err)
+	}
+	if text := strings.TrimSuffix(string(want), "\n"); got != text {
+		t.Fatalf("%#v:\nplain %q\nyaml  %q", v, got, text)
+	}
+	return true
+}
+
+// words are the texts on which the rules of quoting turn.
+var words = []string{
+	"", "a", "text", "yes", "y", "N", "null", "~", "true", "1", "1.5", "-1", "+x", "0x1F", "017", "1e3", "1:30", "10m", "1_0", ".5", ".inf", ".", "..", "...", "---", "--- x",
+	"-", "- a", "-a", "?", "? a", "?a", ":", ":a", ": a", "a:", "a: b", "a:b", "a #b", "a#b", "#a", "*a", "&a", "!a", "%a", "@a", "`a", "|a", ">a", "'a", "a'b", "\"a", "a\"b",
+	"{a", "[a", "]a", "}a", ",a", "a,b", "a{b}", "=", "<<", "<", " a", "a ", "a  b", "a\nb", "a\nb\n", "a\n\nb\n\n", "\na", " a\nb", "a \nb", "a\n b", "a\n#b", "a\tb", "ä", "\\", "a\\nb",
+	"2001-12-14", "http://x:80/y?z#f", "{{ .x }}", "$(A)", "/bin/sh", strings.Repeat("long words ", 20) + "end", "12345678901234567890", "0b1", "0o7", "1.", "1.2.3", "a\n",
+}
+
+func randomValue(r *rand.Rand, depth int) any {
+	switch n := r.IntN(10); {
+	case n < 3 && depth > 0:
+		m := map[string]any{}
+		for range r.IntN(4) {
+			key := []string{"a", "b", "aB", "a-b", "a.b", "a/b", "a1", "a10", "a2", "y", "1", "x_y", "B", "Ab", "ab", "true"}[r.IntN(16)]
+			m[key] = randomValue(r, depth-1)
+		}
+		return m
+	case n < 5 && depth > 0:
+		list := []any{}
+		for range r.IntN(4) {
+			list = append(list, randomValue(r, depth-1))
+		}
+		return list
+	case n == 5:
+		return []any{nil, true, false, 1, int64(-5), float64(7), 1.5, float64(1e14), 1e15, 0.0}[r.IntN(10)]
+	}
+	return words[r.IntN(len(words))]
+}
+
+func TestMarshal(t *testing.T) {
+	for _, word := range words {
+		checkMarshal(t, map[string]any{"key": word})
+		checkMarshal(t, []any{word, []any{word}, map[string]any{"k": word, "l": []any{word}}})
+	}
+	r := rand.New(rand.NewPCG(3, 4))
+	accepted := 0
+	for range 60000 {
+		if checkMarshal(t, randomValue(r, 4)) {
+			accepted++
+		}
+	}
+	if accepted < 5000 {
+		t.Errorf("only %d of 60000 random values were written", accepted)
+	}
+}
+
+func FuzzMarshal(f *testing.F) {
+	f.Add("key", "a\nb")
+	f.Fuzz(func(t *testing.T, key, value string) {
+		checkMarshal(t, map[string]any{key: value, "list": []any{value}})
+	})
+}
