@@ -23,7 +23,6 @@ type entry struct {
 	name string
 	data string
 	kind byte // tar type flag; 0 for a regular file
-	size int64
 }
 
 func archive(t *testing.T, entries ...entry) []byte {

@@ -138,7 +138,6 @@ type node struct {
 	allOf, anyOf, oneOf   []*node
 	when, then, otherwise *node
 	format                string // of those that the draft asserts
-	draft                 int
 }
 
 // reference is a $ref into the same document, resolved when all is compiled.

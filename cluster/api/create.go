@@ -252,7 +252,6 @@ func (s *Server) namespaceOpen(k *kind.Kind, o object.Object) error {
 var (
 	namespaces      = object.Resource{Resource: "namespaces"}
 	pods            = object.Resource{Resource: "pods"}
-	services        = object.Resource{Resource: "services"}
 	serviceAccounts = object.Resource{Resource: "serviceaccounts"}
 )
 
