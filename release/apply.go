@@ -85,7 +85,7 @@ func (a *applier) run(ctx context.Context, p Plan) error {
 		for _, s := range rank {
 			g.Go(func() error {
 				if err := a.step(ctx, s); err != nil {
-					return &ObjectError{Object: s.Item.Ref, Source: s.Item.Source, Err: err}
+					return &ObjectError{Object: s.Item.Ref, Source: s.Item.Source, Err: explainRefusal(err)}
 				}
 				return nil
 			})
@@ -102,6 +102,8 @@ func (a *applier) step(ctx context.Context, s Step) error {
 	case Keep:
 		a.say("keeping %s", s.Item.Ref.full(a.namespace))
 		return nil
+	case Leave:
+		return nil
 	case Delete:
 		return a.delete(ctx, s.Item)
 	case Create:
@@ -116,10 +118,7 @@ func (a *applier) step(ctx context.Context, s Step) error {
 		return a.recreate(ctx, s)
 	}
 	err := a.apply(ctx, s)
-	if immutable(err) {
-		if !a.force {
-			return fmt.Errorf("%w (this field can not be changed in place; --force deletes the object and creates it again)", err)
-		}
+	if immutable(err) && a.force {
 		return a.recreate(ctx, s)
 	}
 	return err
@@ -142,7 +141,7 @@ func (a *applier) apply(ctx context.Context, s Step) error {
 		Warn: func(text string) { a.heard(i.Ref, text) },
 	})
 	if err != nil {
-		return conflict(err)
+		return err
 	}
 	u, err := asUnstructured(o)
 	if err != nil {
@@ -221,6 +220,14 @@ func immutable(err error) bool {
 		}
 	}
 	return false
+}
+
+// explainRefusal adds to an API's refusal to apply an object what can be done.
+func explainRefusal(err error) error {
+	if immutable(err) {
+		return fmt.Errorf("%w (this field can not be changed in place; --force deletes the object and creates it again)", err)
+	}
+	return conflict(err)
 }
 
 // conflict names who owns the fields of a server-side apply conflict.

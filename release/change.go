@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/seed38700745/pkg/engine"
 )
 
 // change is one operation that makes a new revision, ready to be performed.
@@ -18,17 +16,6 @@ type change struct {
 	plan     Plan
 	options  Options
 	done     string // description of success
-}
-
-// hookEvents are the events before and after a change.
-func (c *change) hookEvents() (pre, post string) {
-	switch c.verb {
-	case "install":
-		return engine.HookPreInstall, engine.HookPostInstall
-	case "upgrade":
-		return engine.HookPreUpgrade, engine.HookPostUpgrade
-	}
-	return engine.HookPreRollback, engine.HookPostRollback
 }
 
 // planFor compares a new manifest with what earlier revisions may have left: the
@@ -84,6 +71,19 @@ func worked(s Status) bool {
 	return s == StatusDeployed || s == StatusSuperseded || s == StatusUninstalling
 }
 
+// carryOut performs a change, or for a dry run asks the server what its plan would
+// do. Both go by the same plan.
+func (r *Releases) carryOut(ctx context.Context, c *change) (*Result, error) {
+	result := &Result{Verb: c.verb, Release: c.next, Plan: c.plan, options: c.options}
+	if n := len(c.history); n > 0 {
+		result.last = c.history[n-1]
+	}
+	if c.options.DryRun != DryRunNone {
+		return result, r.compare(ctx, c.plan, c.options)
+	}
+	return result, r.perform(ctx, c)
+}
+
 // perform executes a change: record, pre-hooks, apply, post-hooks, record, wait.
 // When it fails the revision is recorded as failed, also if ctx has ended.
 func (r *Releases) perform(ctx context.Context, c *change) error {
@@ -113,7 +113,7 @@ func (r *Releases) perform(ctx context.Context, c *change) error {
 }
 
 func (r *Releases) applyBetweenHooks(ctx context.Context, c *change, a *applier) error {
-	pre, post := c.hookEvents()
+	pre, post := hookEventsOf(c.verb)
 	hooks := r.hooks(c.next, c.options)
 	if !c.options.NoHooks {
 		if err := hooks.run(ctx, c.next, pre); err != nil {
@@ -248,8 +248,15 @@ func (r *Releases) goBack(ctx context.Context, c *change, cause error) error {
 
 // Result is what an operation did, or with a dry run would do.
 type Result struct {
+	Verb    string // "install", "upgrade", "rollback", "uninstall"
 	Release *Release
 	Plan    Plan
 	// Removed and Kept name objects of an uninstalled release.
 	Removed, Kept []Ref
+
+	// For Save: how the operation was asked for, and the revision it found.
+	options                   Options
+	uninstall                 UninstallOptions
+	createNamespace, skipCRDs bool
+	last                      *Release
 }

@@ -28,20 +28,25 @@ func (r *Releases) compare(ctx context.Context, p Plan, o Options) error {
 			if err != nil {
 				return err
 			}
-			// Forced: what helm owns is taken over before the real run.
+			// What helm owns is taken over before the real run.
+			_, inherits, err := mergeManagers(s.Live.GetManagedFields())
+			if err != nil {
+				return &ObjectError{Object: s.Item.Ref, Source: s.Item.Source, Err: err}
+			}
 			after, err := r.Cluster.Patch(ctx, s.Item.Where.Resource, s.Item.key(), types.ApplyPatchType, body,
-				object.WriteOptions{FieldManager: fieldManager, Force: true, DryRun: true})
+				object.WriteOptions{FieldManager: fieldManager, Force: o.ForceConflicts || inherits, DryRun: true})
 			switch {
 			case immutable(err) && o.Force:
 				s.Action = Recreate
 				return nil
 			case err != nil:
-				return &ObjectError{Object: s.Item.Ref, Source: s.Item.Source, Err: err}
+				return &ObjectError{Object: s.Item.Ref, Source: s.Item.Source, Err: explainRefusal(err)}
 			}
 			u, err := asUnstructured(after)
 			if err != nil {
 				return err
 			}
+			s.After = u
 			if s.Action == Update && equality.Semantic.DeepEqual(essence(s.Live), essence(u)) {
 				s.Action = Leave
 			}
@@ -50,6 +55,9 @@ func (r *Releases) compare(ctx context.Context, p Plan, o Options) error {
 	}
 	return g.Wait()
 }
+
+// dryRunComplete describes a revision that is only shown (Helm's words).
+const dryRunComplete = "Dry run complete"
 
 // essence is an object without what every write changes.
 func essence(u *unstructured.Unstructured) map[string]any {

@@ -87,14 +87,14 @@ func (r *Releases) install(ctx context.Context, name string, c Chart, o InstallO
 	if err != nil {
 		return nil, fmt.Errorf("unable to continue with install: %w", err)
 	}
-	result := &Result{Release: next, Plan: p}
 	if o.DryRun != DryRunNone {
-		next.Info.Description = "Dry run complete"
-		return result, r.compare(ctx, p, o.Options)
+		next.Info.Description = dryRunComplete
 	}
-	return result, r.perform(ctx, &change{
+	result, err := r.carryOut(ctx, &change{
 		verb: "install", next: next, history: history, plan: p, options: o.Options, done: "Install complete",
 	})
+	result.createNamespace, result.skipCRDs = o.CreateNamespace, c.SkipCRDs
+	return result, err
 }
 
 // nameFree decides whether an install may use the name: none has it, or what has

@@ -30,6 +30,7 @@ type Step struct {
 	Action Action
 	Item   *Item                      // as wanted; for Delete and Keep as it was in the old manifest
 	Live   *unstructured.Unstructured // nil if there is none
+	After  *unstructured.Unstructured // what the server would make of it; of updates in dry runs
 }
 
 // String is "update StatefulSet/mysql".

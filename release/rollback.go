@@ -50,11 +50,7 @@ func (r *Releases) rollback(ctx context.Context, name string, o RollbackOptions)
 	if err != nil {
 		return nil, err
 	}
-	result := &Result{Release: next, Plan: p}
-	if o.DryRun != DryRunNone {
-		return result, r.compare(ctx, p, o.Options)
-	}
-	return result, r.perform(ctx, &change{
+	return r.carryOut(ctx, &change{
 		verb: "rollback", previous: nil, next: next, history: history, plan: p, options: o.Options, done: next.Info.Description,
 	})
 }

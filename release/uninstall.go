@@ -13,6 +13,8 @@ type UninstallOptions struct {
 	Options
 	KeepHistory bool
 	Cascade     string // "background" (""), "foreground", "orphan"
+
+	saved *SavedPlan // that the plan has to fit
 }
 
 // Uninstall deletes the objects of a release, but those whose policy is to stay,
@@ -44,7 +46,7 @@ func (r *Releases) uninstall(ctx context.Context, name string, o UninstallOption
 		return nil, err
 	}
 	last := history[len(history)-1]
-	result := &Result{Release: last}
+	result := &Result{Verb: "uninstall", Release: last, options: o.Options, uninstall: o, last: last}
 	if last.Info.Status == StatusUninstalled {
 		if o.KeepHistory {
 			return nil, fmt.Errorf("the release named %q is already deleted", name)
@@ -56,6 +58,11 @@ func (r *Releases) uninstall(ctx context.Context, name string, o UninstallOption
 	}
 	if result.Plan, err = r.planFor(ctx, name, "", history, o.Options); err != nil {
 		return nil, err
+	}
+	if o.saved != nil {
+		if err := o.saved.settle(result.Plan); err != nil {
+			return nil, err
+		}
 	}
 	for _, i := range result.Plan.kept() {
 		result.Kept = append(result.Kept, i.Ref)

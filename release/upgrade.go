@@ -71,12 +71,10 @@ func (r *Releases) Upgrade(ctx context.Context, name string, c Chart, o UpgradeO
 	if err != nil {
 		return nil, fmt.Errorf("unable to continue with update: %w", err)
 	}
-	result := &Result{Release: next, Plan: p}
 	if o.DryRun != DryRunNone {
-		next.Info.Description = "Dry run complete"
-		return result, r.compare(ctx, p, o.Options)
+		next.Info.Description = dryRunComplete
 	}
-	return result, r.perform(ctx, &change{
+	return r.carryOut(ctx, &change{
 		verb: "upgrade", previous: workedBefore(history), next: next, history: history, plan: p, options: o.Options, done: "Upgrade complete",
 	})
 }

@@ -35,6 +35,8 @@ type changeFlags struct {
 	atomic         bool
 	historyMax     int
 	labels         map[string]string
+
+	preview *preview // of pkg plan and pkg diff; nil executes
 }
 
 // addAll declares the flags that install, upgrade and rollback share.
@@ -87,6 +89,10 @@ func (c *changeFlags) options(a *app) (release.Options, error) {
 		o.Wait = release.WaitBefore
 	case c.noWait, a.asHelm:
 		o.Wait = release.WaitNot
+	}
+	if c.preview != nil {
+		o.DryRun = release.DryRunServer
+		return o, c.preview.check()
 	}
 	switch c.dryRun {
 	case "", "none", "false":

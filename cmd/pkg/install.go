@@ -32,8 +32,11 @@ type installOptions struct {
 
 const exitCodesText = `Exit codes: 0 done, 1 failed, 2 wrong usage, 3 timed out, 4 another operation is running.`
 
-func newInstallCommand(a *app) *cobra.Command {
-	o := &installOptions{}
+func newInstallCommand(a *app) *cobra.Command { return installCommand(a, nil) }
+
+// installCommand is `pkg install` or, with a preview, `pkg plan install`.
+func installCommand(a *app, p *preview) *cobra.Command {
+	o := &installOptions{change: changeFlags{preview: p}}
 	cmd := &cobra.Command{
 		Use:   "install [NAME] CHART",
 		Short: "install a chart",
@@ -57,7 +60,11 @@ The command waits until everything is ready and tells what it waits for.
 	o.postRenderer.add(f)
 	o.change.addMaking(f)
 	o.show.add(f)
-	o.format.add(f)
+	if p != nil {
+		p.add(f)
+	} else {
+		o.format.add(f)
+	}
 	f.BoolVar(&o.createNamespace, "create-namespace", false, "create the release namespace if not present")
 	f.BoolVar(&o.replace, "replace", false, "reuse the given name, only if that name is a deleted or failed release which remains in the history")
 	f.BoolVar(&o.skipCRDs, "skip-crds", false, "do not install the CRDs of the chart's crds folder")
@@ -104,6 +111,9 @@ func runInstall(ctx context.Context, a *app, o *installOptions, args []string, f
 	})
 	if err != nil {
 		return a.installFailure(ctx, r, err, result, ref, flags)
+	}
+	if p := o.change.preview; p != nil {
+		return a.showPreview(c, result, p)
 	}
 	return a.printResult(ctx, c, result, opts, o.show, o.format)
 }

@@ -10,8 +10,12 @@ import (
 	"github.com/seed38700745/pkg/release"
 )
 
-func newRollbackCommand(a *app) *cobra.Command {
-	var change changeFlags
+func newRollbackCommand(a *app) *cobra.Command { return rollbackCommand(a, nil) }
+
+// rollbackCommand is `pkg rollback` or, with a preview, `pkg plan rollback` and `pkg
+// diff rollback`.
+func rollbackCommand(a *app, p *preview) *cobra.Command {
+	change := changeFlags{preview: p}
 	cmd := &cobra.Command{
 		Use:   "rollback NAME [REVISION]",
 		Short: "roll a release back to an earlier revision",
@@ -27,6 +31,9 @@ worked before the current one. Objects go back; data on volumes does not.
 	}
 	f := cmd.Flags()
 	change.addAll(f)
+	if p != nil {
+		p.add(f)
+	}
 	f.IntVar(&change.historyMax, "history-max", defaultHistory, "limit the maximum number of revisions saved per release. Use 0 for no limit")
 	return cmd
 }
@@ -53,6 +60,9 @@ func runRollback(ctx context.Context, a *app, change *changeFlags, args []string
 	result, err := r.Rollback(ctx, args[0], o)
 	if err != nil {
 		return a.changeFailure(err, result)
+	}
+	if change.preview != nil {
+		return a.showPreview(c, result, change.preview)
 	}
 	if opts.DryRun != release.DryRunNone {
 		a.showPlan(result.Plan)

@@ -33,6 +33,7 @@ func commands(a *app) []*cobra.Command {
 		newPushCommand(a),
 		newRegistryCommand(a),
 		newRepoCommand(a),
+		newSchemaCommand(a),
 		newSearchCommand(a),
 		newShowCommand(a),
 		newClusterCommand(a),
@@ -79,6 +80,7 @@ func newRootCommand(a *app) *cobra.Command {
 	a.addGlobalFlags(root)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(commands(a)...)
+	a.addCompletions(root)
 	return root
 }
 

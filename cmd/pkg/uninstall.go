@@ -10,8 +10,11 @@ import (
 	"github.com/seed38700745/pkg/release"
 )
 
-func newUninstallCommand(a *app) *cobra.Command {
-	var change changeFlags
+func newUninstallCommand(a *app) *cobra.Command { return uninstallCommand(a, nil) }
+
+// uninstallCommand is `pkg uninstall` or, with a preview, `pkg plan uninstall`.
+func uninstallCommand(a *app, p *preview) *cobra.Command {
+	change := changeFlags{preview: p}
 	var o release.UninstallOptions
 	var ignoreMissing bool
 	cmd := &cobra.Command{
@@ -30,6 +33,10 @@ helm.sh/resource-policy: keep stay, and so do the volumes of StatefulSets.
 	}
 	f := cmd.Flags()
 	change.addBasic(f)
+	if p != nil {
+		p.add(f)
+		cmd.Use, cmd.Args = "uninstall NAME", a.argCount(1, 1)
+	}
 	f.BoolVar(&o.KeepHistory, "keep-history", false, "remove all associated resources and mark the release as deleted, but retain the release history")
 	f.StringVar(&o.Cascade, "cascade", "background", `Must be "background", "orphan", or "foreground". Selects the deletion cascading strategy for the dependents`)
 	f.BoolVar(&ignoreMissing, "ignore-not-found", false, `Treat "release not found" as a successful uninstall`)
@@ -58,6 +65,9 @@ func runUninstall(ctx context.Context, a *app, change *changeFlags, o release.Un
 		}
 		if err != nil {
 			return fmt.Errorf("uninstall: %w", err)
+		}
+		if change.preview != nil {
+			return a.showPreview(c, result, change.preview)
 		}
 		if len(result.Kept) > 0 {
 			fmt.Fprintln(a.Out, "These resources were kept due to the resource policy:")

@@ -30,8 +30,12 @@ type upgradeOptions struct {
 	format          outputFormat
 }
 
-func newUpgradeCommand(a *app) *cobra.Command {
-	o := &upgradeOptions{}
+func newUpgradeCommand(a *app) *cobra.Command { return upgradeCommand(a, nil) }
+
+// upgradeCommand is `pkg upgrade` or, with a preview, `pkg plan upgrade` and `pkg
+// diff upgrade`.
+func upgradeCommand(a *app, p *preview) *cobra.Command {
+	o := &upgradeOptions{change: changeFlags{preview: p}}
 	cmd := &cobra.Command{
 		Use:   "upgrade NAME [CHART]",
 		Short: "upgrade a release",
@@ -53,7 +57,11 @@ Without new values the release keeps its own.
 	o.postRenderer.add(f)
 	o.change.addMaking(f)
 	o.show.add(f)
-	o.format.add(f)
+	if p != nil {
+		p.add(f)
+	} else {
+		o.format.add(f)
+	}
 	f.BoolVarP(&o.install, "install", "i", false, "if a release by this name doesn't already exist, run an install")
 	f.BoolVar(&o.createNamespace, "create-namespace", false, "if --install is set, create the release namespace if not present")
 	f.BoolVar(&o.resetValues, "reset-values", false, "when upgrading, reset the values to the ones built into the chart")
@@ -121,6 +129,9 @@ func runUpgrade(ctx context.Context, a *app, o *upgradeOptions, args []string) e
 			return fmt.Errorf("UPGRADE FAILED: %w", err)
 		}
 		return a.changeFailure(err, result)
+	}
+	if p := o.change.preview; p != nil {
+		return a.showPreview(c, result, p)
 	}
 	if opts.DryRun == release.DryRunNone && o.format == "table" {
 		switch {
