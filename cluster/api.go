@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +19,7 @@ import (
 	"github.com/seed38700745/pkg/cluster/api/auth"
 	"github.com/seed38700745/pkg/cluster/api/crd"
 	"github.com/seed38700745/pkg/cluster/api/kubelet"
+	"github.com/seed38700745/pkg/cluster/api/metrics"
 	"github.com/seed38700745/pkg/cluster/object"
 )
 
@@ -48,9 +50,13 @@ func (k *Cluster) newAPI() error {
 			return authorizer.CheckEscalation(ctx, u, o, old)
 		},
 		Connect: connectors(func() *kubelet.Server { return agents }),
-		Virtual: append(api.Reviews(func(ctx context.Context, u auth.User, o runtime.Object) (runtime.Object, error) {
-			return reviewer.Review(ctx, u, o)
-		}), api.Components()),
+		Virtual: slices.Concat(
+			api.Reviews(func(ctx context.Context, u auth.User, o runtime.Object) (runtime.Object, error) {
+				return reviewer.Review(ctx, u, o)
+			}),
+			[]api.Virtual{api.Components()},
+			metrics.Virtual(func() *metrics.Sampler { return k.metrics }),
+		),
 		IssueToken: func(ctx context.Context, sa *corev1.ServiceAccount, q *authenticationv1.TokenRequest) (*authenticationv1.TokenRequest, error) {
 			return tokens.Issue(ctx, sa, q)
 		},
@@ -78,6 +84,7 @@ func (k *Cluster) newAPI() error {
 	}
 	reviewer = &auth.Reviewer{Authorizer: authorizer, Tokens: tokens}
 	agents = kubelet.New(kubelet.Config{Verbs: server, Dial: k.dialAgent, TLS: k.pki.KubeletClient()})
+	k.metrics = metrics.New(metrics.Config{Verbs: server, Get: agents.Get, Logger: k.log})
 	k.crds = crd.New(crd.Config{
 		Verbs: server, Kinds: k.kinds, Documents: k.documents,
 		Report: func(err error) { k.log.Error("custom resources", "error", err) },

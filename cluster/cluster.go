@@ -34,6 +34,7 @@ import (
 	"github.com/seed38700745/pkg/cluster/api"
 	"github.com/seed38700745/pkg/cluster/api/auth"
 	"github.com/seed38700745/pkg/cluster/api/crd"
+	"github.com/seed38700745/pkg/cluster/api/metrics"
 	"github.com/seed38700745/pkg/cluster/api/openapi"
 	"github.com/seed38700745/pkg/cluster/container"
 	"github.com/seed38700745/pkg/cluster/controller"
@@ -88,6 +89,7 @@ type Cluster struct {
 	scheduler  *scheduler.Scheduler
 	controller *controller.Set
 	crds       *crd.Loop
+	metrics    *metrics.Sampler
 	recorders  []*event.Recorder
 }
 
@@ -263,6 +265,7 @@ func (k *Cluster) Run(ctx context.Context, ready func()) error {
 		"custom resources": k.crds.Run,
 		"controllers":      k.controller.Run,
 		"scheduler":        k.scheduler.Run,
+		"metrics":          k.metrics.Run,
 		"node agent":       k.agent.Run,
 		"volumes":          k.volumes.Run,
 		"dns":              k.dns.Run,
