@@ -16,10 +16,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
+
+	"github.com/seed38700745/pkg/cluster/instance"
 )
 
 // traces lists what a cluster could leave on a machine.
-func traces(t *testing.T) []string {
+func traces(t testing.TB) []string {
 	t.Helper()
 	var all []string
 	var links []netlink.Link
@@ -84,6 +86,29 @@ func traces(t *testing.T) []string {
 	return all
 }
 
+// leftBy lists what the cluster of a data folder has on the machine.
+func leftBy(t testing.TB, home string) (left []string) {
+	t.Helper()
+	id := instance.ID(home)
+	for _, x := range traces(t) {
+		if strings.Contains(x, id) || strings.Contains(x, home) {
+			left = append(left, x)
+		}
+	}
+	processes, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range processes {
+		exe, _ := os.Readlink(filepath.Join(p, "exe")) // of one that has ended there is neither
+		group, _ := os.ReadFile(filepath.Join(p, "cgroup"))
+		if strings.Contains(exe, home) || exe != "" && strings.Contains(string(group), "/pkg/"+id) {
+			left = append(left, p+" "+exe)
+		}
+	}
+	return left
+}
+
 // podManifest is a pod that sleeps.
 func podManifest(name string, command ...string) string {
 	args, _ := json.Marshal(command)
@@ -118,6 +143,28 @@ func TestDeleteLeavesNothing(t *testing.T) {
 		t.Errorf("the data folder is still there")
 	}
 	m.fails(1, []string{"no cluster"}, "cluster", "status")
+}
+
+// A delete that was killed is done again, and then leaves nothing either.
+func TestDeleteKilled(t *testing.T) {
+	for _, delay := range []time.Duration{10 * time.Millisecond, 60 * time.Millisecond, 200 * time.Millisecond} {
+		t.Run(delay.String(), func(t *testing.T) {
+			m := newMachine(t)
+			m.pkg("cluster", "start")
+			m.apply(podManifest("a", "sleep", "1000"))
+			m.kubectl("wait", "--for=condition=Ready", "pod/a", "--timeout=60s")
+			m.pkg("cluster", "stop")
+			p := m.start(t, "pkgd", "delete", "--home", m.home, "--volumes")
+			<-time.After(delay)
+			p.signal(syscall.SIGKILL)
+			if r := m.try("pkg", "cluster", "delete", "--yes", "--volumes"); r.code != 0 && !strings.Contains(r.stderr, "no cluster") {
+				t.Errorf("exit code %d\n%s", r.code, r.stderr)
+			}
+			if left := leftBy(t, m.home); len(left) > 0 {
+				t.Errorf("left:\n%s", strings.Join(left, "\n"))
+			}
+		})
+	}
 }
 
 func TestDeleteKeepsVolumes(t *testing.T) {

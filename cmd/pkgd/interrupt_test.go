@@ -164,7 +164,8 @@ func TestCommandTimeout(t *testing.T) {
 	m := newMachine(t)
 	m.pkg("cluster", "start")
 	g := m.gated(t, "r", "hook")
-	g.fails(3, []string{"timed out after 3s", "StatefulSet/r: 0 of 2 pods ready", "Readiness probe failed"}, g.args("install", "--timeout", "3s")...)
+	g.fails(3, []string{"timed out after 6s", "StatefulSet/r: 0 of 2 pods ready", "Readiness probe failed", "pkg status r"},
+		g.args("install", "--no-hooks", "--timeout", "6s")...)
 	g.close("hook")
 	g.fails(3, []string{"timed out after 1s", "Pod/r-before"}, g.args("upgrade", "--timeout", "1s")...)
 	g.nextSays([]string{"STATUS: failed"}, "status", "r")

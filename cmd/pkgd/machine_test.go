@@ -100,6 +100,9 @@ func newMachine(t testing.TB) *machine {
 			m.t = t
 			m.pkg("cluster", "delete", "--yes", "--volumes")
 		}
+		if left := leftBy(t, m.home); len(left) > 0 {
+			t.Errorf("the test has left:\n%s", strings.Join(left, "\n"))
+		}
 	})
 	return m
 }

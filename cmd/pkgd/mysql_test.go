@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // The main path: what `make demo` does, and every step's state of the world.
@@ -81,8 +83,9 @@ func crash(t *testing.T, m *machine, ip string) {
 // changes the boot id.
 func reboot(t *testing.T, m *machine) {
 	m.t = t
+	container := m.running("mysql-0")
 	killOthers(t)
-	unmountRun(t)
+	unmountRun(t, "")
 	if err := setBootID(); err != nil {
 		t.Fatal(err)
 	}
@@ -94,6 +97,9 @@ func reboot(t *testing.T, m *machine) {
 		}
 		return nil
 	})
+	if cmp.Equal(container, m.running("mysql-0")) {
+		t.Error("the container of before the reboot is said to run")
+	}
 }
 
 type exitStatus struct{ result }
