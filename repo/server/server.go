@@ -91,7 +91,7 @@ func (s *Server) open() error {
 	if s.charts, err = depot.Open(c.Charts); err != nil {
 		return err
 	}
-	if s.registry, err = registry.Open(s.charts.StatePath("registry"), chartSource{s.charts}); err != nil {
+	if s.registry, err = registry.Open(s.charts.StatePath("registry"), s.charts); err != nil {
 		return err
 	}
 	s.page = page.New(s.charts)

@@ -233,3 +233,15 @@ func (a *Access) challenge(r *http.Request, t Target, right Right) string {
 	}
 	return text
 }
+
+// Ping refuses requests without credentials where there are users or tokens, since
+// registry clients sign in only when they are asked to at first.
+func (a *Access) Ping(r *http.Request) error {
+	if _, err := a.Identify(r); err != nil {
+		return err
+	}
+	if r.Header.Get("Authorization") == "" && (a.users != nil || a.tokens != nil) {
+		return a.denied(r, Target{}, "", "sign in", http.StatusUnauthorized)
+	}
+	return nil
+}

@@ -33,6 +33,11 @@ type Entry struct {
 	// with urls, created and digest.
 	JSON []byte
 
+	// What lists and searches show, so that they decode nothing.
+	Description, AppVersion string
+	Keywords                []string
+	Deprecated              bool
+
 	semver *semver.Version
 }
 
@@ -61,6 +66,7 @@ func newEntry(meta *chart.Metadata, file, digest string, info os.FileInfo) (*Ent
 	e := &Entry{
 		Name: meta.Name, Version: meta.Version, File: file, Digest: digest,
 		Size: info.Size(), Created: info.ModTime().UTC(), semver: v,
+		Description: meta.Description, AppVersion: meta.AppVersion, Keywords: meta.Keywords, Deprecated: meta.Deprecated,
 	}
 	e.JSON, err = json.Marshal(indexEntry{Metadata: meta, URLs: []string{"charts/" + url.PathEscape(file)}, Created: e.Created, Digest: digest})
 	return e, err

@@ -42,6 +42,11 @@ type seenEntry struct {
 	Size    int64           `json:"s"`
 	Created time.Time       `json:"c"`
 	JSON    json.RawMessage `json:"j"`
+
+	Description string   `json:"desc,omitempty"`
+	AppVersion  string   `json:"app,omitempty"`
+	Keywords    []string `json:"words,omitempty"`
+	Deprecated  bool     `json:"old,omitempty"`
 }
 
 // maxSeenLine bounds a line; entries beyond it are read from their archive.
@@ -89,6 +94,7 @@ func parseSeen(line []byte) (string, *Entry) {
 	return s.Tenant, &Entry{
 		Name: s.Name, Version: s.Version, File: s.File, Digest: s.Digest,
 		Size: s.Size, Created: s.Created, JSON: s.JSON, semver: v,
+		Description: s.Description, AppVersion: s.AppVersion, Keywords: s.Keywords, Deprecated: s.Deprecated,
 	}
 }
 
@@ -96,6 +102,7 @@ func appendSeen(out []byte, tenant string, e *Entry) []byte {
 	data, err := json.Marshal(seenEntry{
 		Tenant: tenant, File: e.File, Name: e.Name, Version: e.Version,
 		Digest: e.Digest, Size: e.Size, Created: e.Created, JSON: e.JSON,
+		Description: e.Description, AppVersion: e.AppVersion, Keywords: e.Keywords, Deprecated: e.Deprecated,
 	})
 	if err != nil || len(data) > maxSeenLine-10 {
 		return out
