@@ -41,6 +41,7 @@ type scene struct {
 	objects  map[Ref]*unstructured.Unstructured
 	pods     map[object.Key]*unstructured.Unstructured
 	warnings map[types.UID]string // last Warning event about an object, by its UID
+	pulls    map[types.UID]string // what the last event says of an image that is being pulled, by the pod's UID
 	synced   map[Ref]bool         // looked up, though perhaps not there
 }
 
@@ -88,7 +89,7 @@ func (w *waiter) matters(i *Item) bool {
 func (w *waiter) loop(ctx context.Context, items []*Item, updates <-chan func(*scene), deadline <-chan time.Time, start time.Time) error {
 	s := &scene{
 		objects: map[Ref]*unstructured.Unstructured{}, pods: map[object.Key]*unstructured.Unstructured{},
-		warnings: map[types.UID]string{}, synced: map[Ref]bool{},
+		warnings: map[types.UID]string{}, pulls: map[types.UID]string{}, synced: map[Ref]bool{},
 	}
 	printed, told := map[Ref]string{}, map[string]bool{}
 	var quiet <-chan time.Time
@@ -172,15 +173,25 @@ func (s *scene) states(items []*Item, g goal) []State {
 // why looks for the reason in an object's pods and events.
 func (s *scene) why(o *unstructured.Unstructured) string {
 	if o.GetKind() == "Pod" {
-		_, why, _ := strings.Cut(explainPod(o, s.warnings[o.GetUID()]), ": ")
+		_, why, _ := strings.Cut(s.explain(o), ": ")
 		return why
 	}
 	for _, p := range s.podsOf(o) {
-		if text := explainPod(p, s.warnings[p.GetUID()]); text != "" {
+		if text := s.explain(p); text != "" {
 			return text
 		}
 	}
 	return s.warnings[o.GetUID()]
+}
+
+// explain is explainPod with what the events say: for a container that is being
+// created, what is being done about its image.
+func (s *scene) explain(pod *unstructured.Unstructured) string {
+	text := explainPod(pod, s.warnings[pod.GetUID()])
+	if pull := s.pulls[pod.GetUID()]; pull != "" && strings.HasSuffix(text, ": ContainerCreating") {
+		text += ": " + pull
+	}
+	return text
 }
 
 func (s *scene) podsOf(o *unstructured.Unstructured) (out []*unstructured.Unstructured) {
@@ -300,8 +311,14 @@ func (s *scene) setEvent(o object.Object, deleted bool) {
 		return
 	}
 	e := fieldsOf(u)
+	uid := types.UID(e.text("involvedObject", "uid"))
+	switch e.text("reason") {
+	case "Pulling":
+		s.pulls[uid] = firstLine(e.text("message"))
+	case "Pulled":
+		delete(s.pulls, uid)
+	}
 	if e.text("type") == "Warning" {
-		uid := types.UID(e.text("involvedObject", "uid"))
 		s.warnings[uid] = strings.TrimSuffix(e.text("reason")+": "+firstLine(e.text("message")), ": ")
 	}
 }
