@@ -53,6 +53,8 @@ type Input struct {
 	Lint                 bool                // required and fail are reported to Warn and do not stop
 	Strict               bool                // a missing key is an error
 
+	Limits Limits // the defaults when zero
+
 	Warn chart.Warn // receives what Helm logs; may be nil
 }
 
@@ -99,9 +101,8 @@ func (o *Output) CRDManifest() string {
 	return b.String()
 }
 
-// Render renders a chart. Failures inside templates are [*TemplateError]; when the
-// rendered text is not YAML the error comes with an Output that has only Files.
-func Render(ctx context.Context, in Input) (*Output, error) {
+// render is Render without its watch.
+func render(ctx context.Context, in Input) (*Output, error) {
 	if in.Capabilities == nil {
 		in.Capabilities = DefaultCapabilities()
 	}

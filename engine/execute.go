@@ -16,11 +16,13 @@ import (
 	"github.com/seed38700745/pkg/engine/internal/chartutil"
 )
 
-// How deep templates may nest: one template inside itself by include (Helm's number),
-// and texts of tpl inside each other, which in Helm ends with the stack.
+// How deep templates may nest: one template inside itself by include (Helm's number);
+// texts of tpl, and different templates, inside each other, which in Helm ends with
+// the stack.
 const (
 	maxInclude = 1000
 	maxTpl     = 1000
+	maxNested  = 10000 // includes of different templates inside each other
 )
 
 // Marks that Helm puts around the text of required and fail, so that the chain of
@@ -37,12 +39,17 @@ const rootName = "gotpl"
 // run is one rendering of one chart tree.
 type run struct {
 	ctx    context.Context
+	cancel context.CancelCauseFunc
 	in     Input
 	active map[string]int // how often a template is on the stack of includes
+	depth  int            // includes on the stack
 	nested int            // calls of tpl on the stack
-	texts  map[string]*tplText
-	funcs  template.FuncMap // of the root set; only names matter to the parser
-	files  map[string]renderable
+
+	written int64 // bytes, by all templates
+	writes  int   // calls of Write
+	texts   map[string]*tplText
+	funcs   template.FuncMap // of the root set; only names matter to the parser
+	files   map[string]renderable
 }
 
 // tplText is a parsed argument of tpl.
@@ -71,7 +78,9 @@ func renderFiles(ctx context.Context, in Input, c *chart.Chart, vals map[string]
 			"Service":   service,
 		},
 	}
-	r := &run{ctx: ctx, in: in, active: map[string]int{}, texts: map[string]*tplText{}, files: map[string]renderable{}}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	r := &run{ctx: ctx, cancel: cancel, in: in, active: map[string]int{}, texts: map[string]*tplText{}, files: map[string]renderable{}}
 	collect(c, top, r.files)
 	defer func() {
 		if p := recover(); p != nil {
@@ -101,13 +110,17 @@ func (r *run) all(c *chart.Chart) (map[string]string, error) {
 		if isPartial(name) {
 			continue
 		}
-		if err := r.ctx.Err(); err != nil {
-			return nil, err
+		if r.ctx.Err() != nil {
+			return nil, context.Cause(r.ctx)
 		}
 		file := r.files[name]
 		file.dot["Template"] = chartutil.Values{"Name": name, "BasePath": file.basePath}
-		var out strings.Builder
+		out := writer{run: r}
 		if err := set.ExecuteTemplate(&out, name, file.dot); err != nil {
+			var limit *LimitError
+			if errors.As(context.Cause(r.ctx), &limit) {
+				return nil, limit
+			}
 			return nil, r.execError(c, name, err)
 		}
 		rendered[name] = withoutNoValue(out.String())
@@ -172,6 +185,7 @@ func withoutNoValue(s string) string { return strings.ReplaceAll(s, "<no value>"
 func (r *run) funcMap(set *template.Template) template.FuncMap {
 	m := maps.Clone(sharedFuncs())
 	maps.Copy(m, r.setFuncs(set))
+	maps.Copy(m, r.boundedFuncs(m))
 	m["required"] = r.required
 	m["fail"] = r.fail
 	m["lookup"] = func(apiVersion, kind, namespace, name string) (map[string]any, error) {
@@ -193,15 +207,19 @@ func (r *run) setFuncs(set *template.Template) template.FuncMap {
 
 func (r *run) include(set *template.Template) func(string, any) (string, error) {
 	return func(name string, data any) (string, error) {
-		if r.active[name] > maxInclude {
+		if r.active[name] > maxInclude || r.depth > maxNested {
 			return "", fmt.Errorf("rendering template has a nested reference name: %s: unable to execute template", name)
 		}
-		if err := r.ctx.Err(); err != nil {
-			return "", err
+		if r.ctx.Err() != nil {
+			return "", context.Cause(r.ctx)
 		}
 		r.active[name]++
-		defer func() { r.active[name]-- }()
-		var out strings.Builder
+		r.depth++
+		defer func() {
+			r.active[name]--
+			r.depth--
+		}()
+		out := writer{run: r}
 		err := set.ExecuteTemplate(&out, name, data)
 		return out.String(), err
 	}
@@ -215,8 +233,8 @@ func (r *run) tpl(set *template.Template) func(string, any) (string, error) {
 		if r.nested >= maxTpl {
 			return "", fmt.Errorf("tpl is nested more than %d times: does the text call itself?", maxTpl)
 		}
-		if err := r.ctx.Err(); err != nil {
-			return "", err
+		if r.ctx.Err() != nil {
+			return "", context.Cause(r.ctx)
 		}
 		r.nested++
 		defer func() { r.nested-- }()
@@ -241,7 +259,7 @@ func (r *run) tpl(set *template.Template) func(string, any) (string, error) {
 				return "", fmt.Errorf("cannot parse template %q: %w", text, err)
 			}
 		}
-		var out strings.Builder
+		out := writer{run: r}
 		if err := run.Execute(&out, data); err != nil {
 			return "", fmt.Errorf("error during tpl function execution for %q: %w", text, err)
 		}

@@ -23,6 +23,7 @@ type Chart struct {
 	EnableDNS     bool
 	SkipSchema    bool
 	SchemaLibrary chart.SchemaLibrary // see engine.Input
+	Limits        engine.Limits
 	SkipCRDs      bool
 	// PostRender changes the manifests (not the hooks); may be nil.
 	PostRender func(ctx context.Context, manifests []byte) ([]byte, error)
@@ -46,8 +47,8 @@ func (r *Releases) render(ctx context.Context, c Chart, rel engine.Release, offl
 	in := engine.Input{
 		Chart: c.Chart, Values: c.Values, Release: rel, Capabilities: caps,
 		EnableDNS: c.EnableDNS, SubchartNotes: c.SubchartNotes, SkipSchemaValidation: c.SkipSchema,
-		SchemaLibrary: c.SchemaLibrary,
-		Warn:          func(format string, args ...any) { r.Warn(fmt.Sprintf(format, args...)) },
+		SchemaLibrary: c.SchemaLibrary, Limits: c.Limits,
+		Warn: func(format string, args ...any) { r.Warn(fmt.Sprintf(format, args...)) },
 	}
 	if !offline {
 		in.Lookup = r.lookup(ctx)

@@ -105,9 +105,13 @@ type renderFlags struct {
 	subchartNotes bool
 	enableDNS     bool
 	skipSchema    bool
+	limits        engine.Limits
 }
 
 func (r *renderFlags) add(f *pflag.FlagSet) {
+	f.DurationVar(&r.limits.Time, "max-render-time", engine.DefaultMaxTime, "how long templates may run; negative for no limit")
+	f.Int64Var(&r.limits.Output, "max-render-output", engine.DefaultMaxOutput, "how many bytes templates may write; negative for no limit")
+	f.Int64Var(&r.limits.Memory, "max-render-memory", engine.DefaultMaxMemory, "how many bytes of memory rendering may take; negative for no limit")
 	f.BoolVar(&r.subchartNotes, "render-subchart-notes", false, "if set, render subchart notes along with the parent")
 	f.BoolVar(&r.enableDNS, "enable-dns", false, "enable DNS lookups when rendering templates")
 	f.BoolVar(&r.skipSchema, "skip-schema-validation", false, "if set, disables JSON schema validation")

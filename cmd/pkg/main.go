@@ -19,6 +19,7 @@ import (
 func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+		debug.SetMemoryLimit(gcMemory)
 	}
 	os.Exit(run())
 }
@@ -27,6 +28,10 @@ func main() {
 // time: most runs are over before that, and collecting costs heavy charts a third of
 // their time.
 const gcPercent = 400
+
+// gcMemory is the size of the process, in bytes, from which memory counts more than
+// time after all.
+const gcMemory = 1 << 30
 
 // run is main with deferred calls and an exit code, for tests to start.
 func run() int {

@@ -111,6 +111,7 @@ func runTemplate(ctx context.Context, a *app, o *templateOptions, args []string)
 		SubchartNotes:        o.render.subchartNotes,
 		SkipSchemaValidation: o.render.skipSchema,
 		SchemaLibrary:        a.schemaLibrary,
+		Limits:               o.render.limits,
 		Warn:                 a.logf,
 	})
 	if err != nil {

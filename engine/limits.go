@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/metrics"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// Limits bound what a rendering may take, so that a template that loops for ever or
+// prints without end stops with an error. Zero fields mean the defaults, negative
+// ones no limit.
+type Limits struct {
+	Time   time.Duration // of all templates together
+	Output int64         // bytes that templates write, those of includes counted each time
+	Memory int64         // bytes of the whole process's heap
+}
+
+// Default limits: a hundred times what the largest public charts take.
+const (
+	DefaultMaxTime   = 2 * time.Minute
+	DefaultMaxOutput = 1 << 30
+	DefaultMaxMemory = 4 << 30
+)
+
+func (l Limits) withDefaults() Limits {
+	if l.Time == 0 {
+		l.Time = DefaultMaxTime
+	}
+	if l.Output == 0 {
+		l.Output = DefaultMaxOutput
+	}
+	if l.Memory == 0 {
+		l.Memory = DefaultMaxMemory
+	}
+	return l
+}
+
+// LimitError says that a rendering was stopped.
+type LimitError struct {
+	Reached string // "more than 2m0s"
+	Flag    string // of pkg, which raises the limit
+}
+
+// Error says which limit was reached.
+func (e *LimitError) Error() string {
+	return "rendering takes " + e.Reached + ": a template seems to loop or to print without end"
+}
+
+// Hint names the flag that raises the limit.
+func (e *LimitError) Hint() string { return "--" + e.Flag + " raises the limit" }
+
+// watchInterval is how often a rendering's memory is looked at.
+const watchInterval = 20 * time.Millisecond
+
+// Render renders a chart. Failures inside templates are [*TemplateError], limits
+// [*LimitError]; when the rendered text is not YAML the error comes with an Output
+// that has only Files. A template that loops without calling or printing anything
+// cannot be interrupted: then Render returns at its limit and one goroutine goes on.
+func Render(ctx context.Context, in Input) (*Output, error) {
+	in.Limits = in.Limits.withDefaults()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if in.Limits.Time > 0 {
+		timer := time.AfterFunc(in.Limits.Time, func() {
+			cancel(&LimitError{Reached: fmt.Sprintf("more than %v", in.Limits.Time), Flag: "max-render-time"})
+		})
+		defer timer.Stop()
+	}
+	type result struct {
+		out *Output
+		err error
+	}
+	done := make(chan result, 1)
+	go func() { // ends with its rendering; see above for those that do not
+		out, err := render(ctx, in)
+		done <- result{out, err}
+	}()
+	watch := time.NewTicker(watchInterval)
+	defer watch.Stop()
+	for {
+		select {
+		case r := <-done:
+			var limit *LimitError
+			if r.err != nil && errors.As(context.Cause(ctx), &limit) {
+				return nil, limit // whatever way it went through the templates
+			}
+			return r.out, r.err
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-watch.C:
+			if in.Limits.Memory > 0 && heapSize() > uint64(in.Limits.Memory) {
+				cancel(&LimitError{Reached: "more than " + bytesText(in.Limits.Memory) + " of memory", Flag: "max-render-memory"})
+			}
+		}
+	}
+}
+
+// heapSize is the size of all objects on the heap, in bytes.
+func heapSize() uint64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+func bytesText(n int64) string {
+	if n >= 1<<20 {
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+// writer collects the text of one template and counts it for the whole run.
+type writer struct {
+	strings.Builder
+	run *run
+}
+
+// Write is what the template engine calls, for every piece of text.
+func (w *writer) Write(p []byte) (int, error) {
+	r := w.run
+	r.written += int64(len(p))
+	if r.in.Limits.Output > 0 && r.written > r.in.Limits.Output {
+		return 0, r.stop("more than "+bytesText(r.in.Limits.Output)+" of text", "max-render-output")
+	}
+	if r.writes++; r.writes%1024 == 0 && r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return w.Builder.Write(p)
+}
+
+// stop ends the whole rendering with a limit.
+func (r *run) stop(reached, flag string) error {
+	err := &LimitError{Reached: reached, Flag: flag}
+	r.cancel(err)
+	return err
+}
+
+// listItem is how many bytes one item of a list takes.
+const listItem = 8
+
+// boundedFuncs are functions whose result a template can make as large as it likes
+// with one call.
+func (r *run) boundedFuncs(shared template.FuncMap) template.FuncMap {
+	fits := func(n float64) error {
+		if limit := r.in.Limits.Memory; limit > 0 && n > float64(limit) {
+			return r.stop("more than "+bytesText(limit)+" of memory", "max-render-memory")
+		}
+		return nil
+	}
+	until := shared["until"].(func(int) []int)
+	untilStep := shared["untilStep"].(func(int, int, int) []int)
+	repeat := shared["repeat"].(func(int, string) string)
+	live := func(text string) (string, error) { // loops that build texts end with the run
+		if r.ctx.Err() != nil {
+			return "", context.Cause(r.ctx)
+		}
+		return text, nil
+	}
+	return template.FuncMap{
+		"print":   func(args ...any) (string, error) { return live(fmt.Sprint(args...)) },
+		"println": func(args ...any) (string, error) { return live(fmt.Sprintln(args...)) },
+		"printf": func(format string, args ...any) (string, error) {
+			return live(fmt.Sprintf(format, args...))
+		},
+		"until": func(count int) ([]int, error) {
+			if err := fits(listItem * max(float64(count), -float64(count))); err != nil {
+				return nil, err
+			}
+			return until(count), nil
+		},
+		"untilStep": func(start, stop, step int) ([]int, error) {
+			if step != 0 {
+				if err := fits(listItem * (float64(stop) - float64(start)) / float64(step)); err != nil {
+					return nil, err
+				}
+			}
+			return untilStep(start, stop, step), nil
+		},
+		"repeat": func(count int, text string) (string, error) {
+			if err := fits(float64(count) * float64(len(text))); err != nil {
+				return "", err
+			}
+			return repeat(count, text), nil
+		},
+	}
+}
