@@ -2,9 +2,12 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +70,63 @@ func TestOpenDamaged(t *testing.T) {
 	}
 	if _, err := store.Open(path, store.Options{Codec: codec{}}); err == nil || !strings.Contains(err.Error(), path) {
 		t.Fatalf("Open of another file: %v; want an error that names it", err)
+	}
+}
+
+// Of every page of a file, one is damaged: that is an error, or the page is not
+// in use. Bytes inside of values have no checksum; they are the codec's.
+func TestOpenDamagedPages(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	db := openAt(t, path)
+	for n := range 100 {
+		if _, err := db.Write(t.Context(), create("a", fmt.Sprintf("c%d", n), 1000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := 0
+	try := func(how string, bad []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		db, err := store.Open(path, store.Options{Codec: codec{}})
+		switch {
+		case err == nil:
+			if err := db.Close(); err != nil {
+				t.Errorf("%s: close: %v", how, err)
+			}
+		case !strings.Contains(err.Error(), path):
+			t.Errorf("%s: %v; want an error that names the file", how, err)
+		default:
+			damaged++
+		}
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	size := os.Getpagesize()
+	for page := 0; page < min(len(good)/size, 40); page++ {
+		zero, noise, cut := slices.Clone(good), slices.Clone(good), good[:page*size]
+		clear(zero[page*size : (page+1)*size])
+		for i := page * size; i < (page+1)*size; i++ {
+			noise[i] = byte(rng.Uint32())
+		}
+		head := slices.Clone(good) // its elements are damaged, and its header is not
+		for i := page*size + 16; i < page*size+200; i++ {
+			head[i] = byte(rng.Uint32())
+		}
+		try(fmt.Sprintf("page %d empty", page), zero)
+		try(fmt.Sprintf("page %d noise", page), noise)
+		try(fmt.Sprintf("page %d noise in its head", page), head)
+		try(fmt.Sprintf("cut off at page %d", page), cut)
+	}
+	if damaged < 40 {
+		t.Errorf("%d of the damages were seen", damaged)
 	}
 }
 

@@ -62,10 +62,7 @@ type place struct {
 func (p place) bytes() []byte { return []byte(p.key.Namespace + "\x00" + p.key.Name) }
 
 func openDisk(path string, noSync bool) (*disk, error) {
-	if err := verify(path); err != nil {
-		return nil, err
-	}
-	b, err := bolt.Open(path, 0o600, &bolt.Options{
+	b, err := openBolt(path, &bolt.Options{
 		Timeout: lockTimeout,
 		// The list of free pages is found again by a scan at Open, which
 		// reads everything anyway.
@@ -77,7 +74,7 @@ func openDisk(path string, noSync bool) (*disk, error) {
 		NoStatistics:    true,
 	})
 	if err != nil {
-		return nil, openError(err)
+		return nil, err
 	}
 	d := &disk{bolt: b}
 	err = b.Update(d.begin)

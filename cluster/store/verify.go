@@ -12,9 +12,28 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// verify reads a whole file, if there is one, without changing anything. bbolt
-// panics where it meets a damaged page, some of the time in goroutines of its
-// own; here that is an error.
+// openBolt is bolt.Open for files that may be damaged, which makes bbolt panic:
+// also in a goroutine of its own, where nothing can be done about it. So the file
+// is read once before. Errors: ErrLocked, "damaged: ...", the disk's.
+func openBolt(path string, o *bolt.Options) (b *bolt.DB, err error) {
+	if err := verify(path); err != nil {
+		return nil, err
+	}
+	defer recovered(&err)
+	if b, err = bolt.Open(path, 0o600, o); err != nil {
+		return nil, openError(err)
+	}
+	return b, nil
+}
+
+// recovered makes a panic of bbolt an error.
+func recovered(err *error) {
+	if why := recover(); why != nil {
+		*err = fmt.Errorf("damaged: %v", why)
+	}
+}
+
+// verify reads a whole file, if there is one, without changing anything.
 func verify(path string) (err error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
@@ -30,11 +49,7 @@ func verify(path string) (err error) {
 	defer func() { err = errors.Join(err, b.Close()) }()
 	// Of a file that was cut off, pages are missing in memory.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if why := recover(); why != nil {
-			err = fmt.Errorf("damaged: %v", why)
-		}
-	}()
+	defer recovered(&err)
 	return b.View(func(tx *bolt.Tx) error {
 		if tx.Size() > info.Size() {
 			return fmt.Errorf("damaged: it has %d bytes instead of %d", info.Size(), tx.Size())
@@ -48,7 +63,7 @@ func walk(b *bolt.Bucket) error {
 	var last []byte
 	return b.ForEach(func(k, v []byte) error {
 		if string(k) <= string(last) && last != nil {
-			return fmt.Errorf("damaged: key %q stands behind %q", k, last)
+			return fmt.Errorf("damaged: key %.40q stands behind %.40q", k, last)
 		}
 		last = k
 		if v == nil {
