@@ -41,7 +41,7 @@ func (r *Resolver) Complete(ctx context.Context, c *chart.Chart, dir string) err
 			if version, ok := locked[d]; ok {
 				dep.Version = version
 			}
-			sub, _, subDir, err := r.dependency(ctx, &dep, dir, nil)
+			sub, _, subDir, err := r.dependency(ctx, &dep, dir, VendorOptions{})
 			if err != nil {
 				return fmt.Errorf("chart %s: dependency %s: %w", c.Name(), d.Name, err)
 			}
@@ -85,7 +85,7 @@ func LockDigest(requested, locked []*chart.Dependency) (string, error) {
 
 // dependency loads one required chart: the chart, its archive, and the folder that
 // it came from, if it did.
-func (r *Resolver) dependency(ctx context.Context, d *chart.Dependency, dir string, verify func(*Archive) error) (*chart.Chart, *Archive, string, error) {
+func (r *Resolver) dependency(ctx context.Context, d *chart.Dependency, dir string, o VendorOptions) (*chart.Chart, *Archive, string, error) {
 	if path, ok := strings.CutPrefix(d.Repository, "file://"); ok {
 		sub, from, err := fileDependency(d, path, dir)
 		if err != nil {
@@ -94,11 +94,11 @@ func (r *Resolver) dependency(ctx context.Context, d *chart.Dependency, dir stri
 		archive, err := pack(sub)
 		return sub, archive, from, err
 	}
-	req, err := r.dependencyRequest(d)
+	req, err := r.dependencyRequest(d, o.Access)
 	if err != nil {
 		return nil, nil, "", err
 	}
-	req.Verify = verify
+	req.Verify = o.Verify
 	archive, err := r.Pull(ctx, req)
 	if err != nil {
 		return nil, nil, "", err
@@ -126,7 +126,7 @@ func fileDependency(d *chart.Dependency, path, dir string) (*chart.Chart, string
 
 // dependencyRequest asks for a required chart in the repository that it names: a
 // URL, the name of a configured one behind "@" or "alias:", or a built-in one.
-func (r *Resolver) dependencyRequest(d *chart.Dependency) (Request, error) {
+func (r *Resolver) dependencyRequest(d *chart.Dependency, access Access) (Request, error) {
 	name, named := strings.CutPrefix(d.Repository, "@")
 	if !named {
 		name, named = strings.CutPrefix(d.Repository, "alias:")
@@ -141,7 +141,7 @@ func (r *Resolver) dependencyRequest(d *chart.Dependency) (Request, error) {
 		return Request{}, err
 	}
 	if IsOCI(d.Repository) {
-		return Request{Ref: strings.TrimSuffix(d.Repository, "/") + "/" + d.Name, Version: d.Version}, nil
+		return Request{Ref: strings.TrimSuffix(d.Repository, "/") + "/" + d.Name, Version: d.Version, Access: access}, nil
 	}
 	list, err := r.Repositories()
 	if err != nil {
@@ -152,13 +152,15 @@ func (r *Resolver) dependencyRequest(d *chart.Dependency) (Request, error) {
 			return Request{Ref: d.Name, Version: d.Version, RepoURL: e.URL, Access: e.Access()}, nil
 		}
 	}
-	return Request{Ref: d.Name, Version: d.Version, RepoURL: d.Repository}, nil
+	return Request{Ref: d.Name, Version: d.Version, RepoURL: d.Repository, Access: access}, nil
 }
 
 // VendorOptions say how dependencies are fetched into a chart's folder.
 type VendorOptions struct {
 	FromLock bool // take the versions of Chart.lock, which must fit Chart.yaml
 	Now      time.Time
+	// Access is how servers are reached that no configured repository describes.
+	Access Access
 	// Verify, if set, is asked about every archive that is downloaded.
 	Verify func(*Archive) error
 }
@@ -191,7 +193,7 @@ func (r *Resolver) Vendor(ctx context.Context, dir string, o VendorOptions) ([]*
 			if version, ok := versions[d]; ok {
 				dep.Version = version
 			}
-			sub, archive, _, err := r.dependency(ctx, &dep, dir, o.Verify)
+			sub, archive, _, err := r.dependency(ctx, &dep, dir, o)
 			if err != nil {
 				return fmt.Errorf("dependency %s: %w", d.Name, err)
 			}

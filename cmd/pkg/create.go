@@ -15,15 +15,18 @@ import (
 )
 
 func newCreateCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var starterChart string
+	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "create a new chart with the given name",
 		Long: `Make a chart to begin with: a web server with its content, configuration and
 Service, which lints and installs as it is.`,
 		Example: "  pkg create shop && pkg install shop ./shop",
 		Args:    a.argCount(1, 1),
-		RunE:    func(_ *cobra.Command, args []string) error { return runCreate(a, args[0]) },
+		RunE:    func(_ *cobra.Command, args []string) error { return runCreate(a, args[0], starterChart) },
 	}
+	cmd.Flags().StringVarP(&starterChart, "starter", "p", "", "the folder of a chart to begin with, or its name below starters/ in the configuration folder")
+	return cmd
 }
 
 // starter is the bundled chart that new charts are made of.
@@ -31,7 +34,7 @@ const starter = "nginx"
 
 var newChartName = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
 
-func runCreate(a *app, path string) error {
+func runCreate(a *app, path, starterChart string) error {
 	name := filepath.Base(path)
 	if !newChartName.MatchString(name) || len(name) > 250 {
 		if a.asHelm {
@@ -44,6 +47,16 @@ func runCreate(a *app, path string) error {
 		return fmt.Errorf("%s already is a chart", path)
 	}
 	from, err := charts.Open(starter)
+	rename := starterFile
+	if starterChart != "" {
+		if !filepath.IsAbs(starterChart) {
+			starterChart = filepath.Join(firstOf(a.Env("HELM_DATA_HOME"), a.ConfigDir), "starters", starterChart)
+		}
+		if _, err := chart.Load(starterChart); err != nil {
+			return fmt.Errorf("could not load %s: %w", starterChart, err)
+		}
+		from, rename = os.DirFS(starterChart), renameStarter
+	}
 	if err != nil {
 		return err
 	}
@@ -59,7 +72,7 @@ func runCreate(a *app, path string) error {
 		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 			return err
 		}
-		return os.WriteFile(target, []byte(starterFile(file, string(data), name)), 0o644)
+		return os.WriteFile(target, []byte(rename(file, string(data), name)), 0o644)
 	})
 	if err != nil {
 		return err
@@ -67,6 +80,19 @@ func runCreate(a *app, path string) error {
 	_, err = fmt.Fprintf(a.Out, "Creating %s\n", path)
 	return err
 }
+
+// starterName is what stands for the new chart's name in a user's starter (Helm's).
+const starterName = "<CHARTNAME>"
+
+// renameStarter is a file of a user's starter under the new chart's name.
+func renameStarter(file, text, name string) string {
+	if file == chart.ChartfileName {
+		text = chartNameLine.ReplaceAllString(text, "name: "+name)
+	}
+	return strings.ReplaceAll(text, starterName, name)
+}
+
+var chartNameLine = regexp.MustCompile(`(?m)^name:.*$`)
 
 // starterFile is a file of the starter under the new chart's name.
 func starterFile(file, text, name string) string {

@@ -23,14 +23,20 @@ func newDependencyCommand(a *app) *cobra.Command {
 	return cmd
 }
 
+// maxDependencyColumn is the width of the table's columns (Helm's).
+const maxDependencyColumn = 80
+
 func newDependencyListCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var maxWidth uint
+	cmd := &cobra.Command{
 		Use:     "list CHART",
 		Aliases: []string{"ls"},
 		Short:   "list the dependencies for the given chart",
 		Args:    a.argCount(0, 1),
-		RunE:    func(_ *cobra.Command, args []string) error { return runDependencyList(a, folderOf(args)) },
+		RunE:    func(_ *cobra.Command, args []string) error { return runDependencyList(a, folderOf(args), maxWidth) },
 	}
+	cmd.Flags().UintVar(&maxWidth, "max-col-width", maxDependencyColumn, "maximum column width for output table")
+	return cmd
 }
 
 // folderOf is the chart folder that a command means: the one named, or the current.
@@ -41,7 +47,7 @@ func folderOf(args []string) string {
 	return filepath.Clean(args[0])
 }
 
-func runDependencyList(a *app, dir string) error {
+func runDependencyList(a *app, dir string, maxWidth uint) error {
 	c, err := chart.Load(dir)
 	if err != nil {
 		return err
@@ -50,7 +56,7 @@ func runDependencyList(a *app, dir string) error {
 		_, err := fmt.Fprintf(a.Out, "WARNING: no dependencies at %s\n", filepath.Join(dir, chart.DependencyDir))
 		return err
 	}
-	t := table{MaxWidth: 80}
+	t := table{MaxWidth: int(maxWidth)}
 	t.add("NAME", "VERSION", "REPOSITORY", "STATUS")
 	for _, d := range c.Metadata.Dependencies {
 		t.add(d.Name, d.Version, d.Repository, dependencyStatus(dir, c, d))
@@ -102,6 +108,7 @@ type dependencyOptions struct {
 	skipRefresh bool
 	verify      bool
 	keyring     string
+	source      chartFlags
 }
 
 func newDependencyFetchCommand(a *app, use, short string, fromLock bool) *cobra.Command {
@@ -119,6 +126,7 @@ func newDependencyFetchCommand(a *app, use, short string, fromLock bool) *cobra.
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.skipRefresh, "skip-refresh", false, "do not refresh the local repository cache")
+	o.source.addAccess(f)
 	f.BoolVar(&o.verify, "verify", false, "verify the packages against signatures")
 	f.StringVar(&o.keyring, "keyring", "", "keyring containing public keys; default $GNUPGHOME/pubring.gpg, else ~/.gnupg/pubring.gpg")
 	return cmd
@@ -131,7 +139,7 @@ func runDependencyFetch(ctx context.Context, a *app, o *dependencyOptions, dir s
 			return err
 		}
 	}
-	options := repo.VendorOptions{FromLock: o.fromLock, Now: a.Now()}
+	options := repo.VendorOptions{FromLock: o.fromLock, Now: a.Now(), Access: o.source.access()}
 	if o.verify {
 		options.Verify = a.verifier(o.keyring, nil)
 	}

@@ -38,6 +38,14 @@ func (c *chartFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&c.Version, "version", "", "specify a version constraint for the chart version to use. This constraint can be a specific tag (e.g. 1.1.1) or it may reference a valid range (e.g. ^2.0.0). If this is not specified, the latest version is used")
 	f.BoolVar(&c.Devel, "devel", false, "use development versions, too. Equivalent to version '>0.0.0-0'. If --version is set, this is ignored")
 	f.StringVar(&c.Repo, "repo", "", "chart repository url where to locate the requested chart")
+	c.addAccess(f)
+	f.BoolVar(&c.PassCredentialsAll, "pass-credentials", false, "pass credentials to all domains")
+	f.BoolVar(&c.Verify, "verify", false, "verify the package before using it")
+	f.StringVar(&c.Keyring, "keyring", "", "location of public keys used for verification; default $GNUPGHOME/pubring.gpg, else ~/.gnupg/pubring.gpg")
+}
+
+// addAccess declares how a server is reached.
+func (c *chartFlags) addAccess(f *pflag.FlagSet) {
 	f.StringVar(&c.Username, "username", "", "chart repository username where to locate the requested chart")
 	f.StringVar(&c.Password, "password", "", "chart repository password where to locate the requested chart")
 	f.StringVar(&c.CertFile, "cert-file", "", "identify HTTPS client using this SSL certificate file")
@@ -45,9 +53,6 @@ func (c *chartFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&c.CAFile, "ca-file", "", "verify certificates of HTTPS-enabled servers using this CA bundle")
 	f.BoolVar(&c.Insecure, "insecure-skip-tls-verify", false, "skip tls certificate checks for the chart download")
 	f.BoolVar(&c.PlainHTTP, "plain-http", false, "use insecure HTTP connections for the chart download")
-	f.BoolVar(&c.PassCredentialsAll, "pass-credentials", false, "pass credentials to all domains")
-	f.BoolVar(&c.Verify, "verify", false, "verify the package before using it")
-	f.StringVar(&c.Keyring, "keyring", "", "location of public keys used for verification; default $GNUPGHOME/pubring.gpg, else ~/.gnupg/pubring.gpg")
 }
 
 // addDependencyUpdate declares the flag by which helm fetches missing dependencies;

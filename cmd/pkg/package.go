@@ -23,6 +23,7 @@ type packageOptions struct {
 	appVersion       string
 	dependencyUpdate bool
 	signing          signFlags
+	source           chartFlags // of dependencies
 }
 
 func newPackageCommand(a *app) *cobra.Command {
@@ -59,12 +60,13 @@ beside each, which pkg verify and helm verify check.`,
 	f.StringVar(&o.signing.key, "key", "", "name of the key to use when signing. Used if --sign is true")
 	f.StringVar(&o.signing.keyring, "keyring", "", "location of the keyring with the private key; default $GNUPGHOME/pubring.gpg, else ~/.gnupg/pubring.gpg")
 	f.StringVar(&o.signing.passphraseFile, "passphrase-file", "", `location of a file which contains the passphrase for the signing key. Use "-" in order to read from stdin.`)
+	o.source.addAccess(f)
 	return cmd
 }
 
 func runPackage(ctx context.Context, a *app, o *packageOptions, dir string) error {
 	if o.dependencyUpdate {
-		if _, err := a.repositories().Vendor(ctx, dir, repo.VendorOptions{Now: a.Now()}); err != nil {
+		if _, err := a.repositories().Vendor(ctx, dir, repo.VendorOptions{Now: a.Now(), Access: o.source.access()}); err != nil {
 			return err
 		}
 	}

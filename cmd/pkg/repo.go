@@ -48,6 +48,7 @@ func newRepoAddCommand(a *app) *cobra.Command {
 	f.StringVar(&o.Password, "password", "", "chart repository password")
 	f.BoolVar(&o.passwordStdin, "password-stdin", false, "read chart repository password from stdin")
 	f.BoolVar(&o.force, "force-update", false, "replace (overwrite) the repo if it already exists")
+	f.Bool("allow-deprecated-repos", false, "accepted for helm's sake; no repository is refused for its age")
 	f.Bool("no-update", false, "accepted for helm's sake; without effect here")
 	f.StringVar(&o.CertFile, "cert-file", "", "identify HTTPS client using this SSL certificate file")
 	f.StringVar(&o.KeyFile, "key-file", "", "identify HTTPS client using this SSL key file")
@@ -211,15 +212,19 @@ func runRepoRemove(a *app, names []string) error {
 
 func newRepoUpdateCommand(a *app) *cobra.Command {
 	var failOnError bool
+	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:     "update [REPO1 [REPO2 ...]]",
 		Aliases: []string{"up"},
 		Short:   "update information of available charts locally from chart repositories",
 		Args:    a.argCount(0, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runRepoUpdate(cmd.Context(), a, args, failOnError)
+			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+			defer cancel()
+			return runRepoUpdate(ctx, a, args, failOnError)
 		},
 	}
+	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Minute, "time to wait for the index file download to complete")
 	cmd.Flags().BoolVar(&failOnError, "fail-on-repo-update-fail", false, "update fails if any of the repository updates fail")
 	return cmd
 }

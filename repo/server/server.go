@@ -94,7 +94,7 @@ func (s *Server) open() error {
 	if s.registry, err = registry.Open(s.charts.StatePath("registry"), s.charts); err != nil {
 		return err
 	}
-	s.page = page.New(s.charts)
+	s.page = page.New(s.charts, c.Log)
 	if c.AuditLog != "" {
 		if s.audit, err = os.OpenFile(c.AuditLog, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640); err != nil {
 			return err

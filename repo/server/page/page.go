@@ -16,6 +16,7 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -39,15 +40,17 @@ type Page struct {
 	charts *depot.Depot
 	html   *template.Template
 	readme *readmes
+	log    *slog.Logger
 }
 
 // New makes the pages of a depot.
-func New(charts *depot.Depot) *Page {
+func New(charts *depot.Depot, log *slog.Logger) *Page {
 	funcs := template.FuncMap{"path": chartPath, "size": humanSize}
 	return &Page{
 		charts: charts,
 		html:   template.Must(template.New("").Funcs(funcs).ParseFS(files, "html/*.html")),
 		readme: newReadmes(),
+		log:    log,
 	}
 }
 
@@ -130,6 +133,7 @@ type frame struct {
 func (p *Page) write(w http.ResponseWriter, status int, name string, data any) {
 	var out bytes.Buffer
 	if err := p.html.ExecuteTemplate(&out, name, data); err != nil {
+		p.log.Error("page", "template", name, "error", err)
 		http.Error(w, "the page could not be made", http.StatusInternalServerError)
 		return
 	}
