@@ -148,6 +148,10 @@ func (c *inProcess) Watch(ctx context.Context, r object.Resource, o object.Watch
 	}), nil
 }
 
+func (c *inProcess) Metadata(ctx context.Context, r object.Resource, o object.ListOptions) (*object.List, error) {
+	return c.List(ctx, r, o)
+}
+
 func (c *inProcess) At(string) object.Verbs { return c }
 func (c *inProcess) Refresh()               {}
 

@@ -13,6 +13,8 @@ import (
 // *unstructured.Unstructured.
 type Cluster interface {
 	object.Verbs
+	// Metadata is List of objects that may have nothing but their metadata.
+	Metadata(ctx context.Context, r object.Resource, o object.ListOptions) (*object.List, error)
 	// At returns the verbs with objects read in a version of their group.
 	At(version string) object.Verbs
 	// Kind finds the collection of a kind. Errors: *meta.NoKindMatchError.

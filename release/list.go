@@ -8,6 +8,7 @@ import (
 	"sort"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 )
 
 // ListOptions choose and order releases. The zero value lists the deployed and
@@ -25,8 +26,9 @@ type ListOptions struct {
 	Max      int // 0: all
 }
 
-// List returns the last revision of each release that fits. When only superseded
-// ones are asked for, all those revisions are listed (Helm's rule).
+// List returns the last revision of each release that fits, without manifest,
+// values, and all of the chart but its name and versions. When only superseded ones
+// are asked for, all those revisions are listed (Helm's rule).
 func (r *Releases) List(ctx context.Context, o ListOptions) ([]*Release, error) {
 	filter, err := regexp.Compile(o.Filter)
 	if err != nil {
@@ -40,13 +42,22 @@ func (r *Releases) List(ctx context.Context, o ListOptions) ([]*Release, error) 
 	if o.AllNamespaces {
 		store.namespace = ""
 	}
-	all, err := store.list(ctx, labels.Set{"owner": secretOwner}.AsSelector())
-	if err != nil {
-		return nil, err
-	}
 	statuses := o.Statuses
 	if len(statuses) == 0 {
 		statuses = []Status{StatusDeployed, StatusFailed}
+	}
+	secrets := labels.Set{"owner": secretOwner}.AsSelector()
+	if !o.All && !slices.Contains(statuses, StatusSuperseded) {
+		// Superseded revisions are most of them all, and never a release's last.
+		current, err := labels.NewRequirement("status", selection.NotEquals, []string{string(StatusSuperseded)})
+		if err != nil {
+			return nil, err
+		}
+		secrets = secrets.Add(*current)
+	}
+	all, err := store.summaries(ctx, secrets)
+	if err != nil {
+		return nil, err
 	}
 	if o.All || !slices.Equal(statuses, []Status{StatusSuperseded}) {
 		all = latest(all)

@@ -8,7 +8,13 @@
 // what is executed.
 //
 // Revisions are kept in Helm's own format, one Secret each, so that helm and pkg
-// take over each other's releases. Objects are applied on the server with the
+// take over each other's releases. The record of a revision, base64 of gzip of JSON,
+// that exceeds the 1 MiB of a Secret is cut: its first MiB stays in the Secret of
+// Helm's name and labels, which the annotation pkg.internal/parts=DIGEST:COUNT marks;
+// the others are Secrets of type pkg.internal/release-part, named like the first one
+// with .DIGEST.N (the digest's first 12 digits, N from 1) and labelled owner=pkg, name
+// and version. DIGEST is the SHA-256 of the whole. helm cannot decode such a revision
+// and leaves it out; all others of the release it sees. Objects are applied on the server with the
 // field manager "pkg"; what helm owned is taken over first.
 //
 // A running operation holds a Lease (see Identity), so that two never meet and an

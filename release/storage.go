@@ -1,14 +1,10 @@
 package release
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"sort"
 	"strconv"
@@ -45,9 +41,6 @@ func checkLabels(labels map[string]string) error {
 	return nil
 }
 
-// maxDecoded bounds what a stored release may unpack to.
-const maxDecoded = 256 << 20
-
 // holderAnnotation of a pending revision's Secret names who works on it, for the
 // case that the Lease is gone.
 const holderAnnotation = "pkg.internal/holder"
@@ -56,6 +49,7 @@ const holderAnnotation = "pkg.internal/holder"
 type secretMeta struct {
 	written time.Time // of its last write, by its labels
 	holder  string    // holderAnnotation
+	parts   parts     // zero if everything is in it
 }
 
 // storage reads and writes the revisions of one namespace ("" to list in all).
@@ -91,7 +85,7 @@ func (s storage) list(ctx context.Context, which labels.Selector) ([]*Release, e
 	}
 	var out []*Release
 	for _, o := range l.Items {
-		if r, err := fromSecret(o); err == nil {
+		if r, err := s.read(ctx, o); err == nil {
 			out = append(out, r)
 		}
 	}
@@ -107,28 +101,48 @@ func (s storage) get(ctx context.Context, name string, revision int) (*Release, 
 	if err != nil {
 		return nil, fmt.Errorf("read release %s: %w", name, err)
 	}
-	return fromSecret(o)
+	return s.read(ctx, o)
 }
 
 // create stores a new revision. holder, if any, is noted beside it.
 func (s storage) create(ctx context.Context, r *Release, holder string) error {
-	o, err := s.toSecret(r, "createdAt", holder)
-	if err != nil {
-		return err
-	}
-	if _, err = s.cluster.Create(ctx, secrets(), o, object.WriteOptions{FieldManager: fieldManager}); err != nil {
-		return fmt.Errorf("record revision %d of release %s: %w", r.Revision, r.Name, err)
-	}
-	return nil
+	return s.write(ctx, r, "createdAt", holder, s.cluster.Create)
 }
 
 // update replaces a stored revision.
 func (s storage) update(ctx context.Context, r *Release, holder string) error {
-	o, err := s.toSecret(r, "modifiedAt", holder)
+	return s.write(ctx, r, "modifiedAt", holder, s.cluster.Update)
+}
+
+// write stores a revision by Create or Update: parts that do not fit first, so that
+// the Secret never names what is not there, then the Secret, and at the end what it
+// has replaced is removed.
+func (s storage) write(ctx context.Context, r *Release, stamp, holder string,
+	write func(context.Context, object.Resource, object.Object, object.WriteOptions) (object.Object, error)) error {
+	err := func() error {
+		text, err := encode(r)
+		if err != nil {
+			return err
+		}
+		head, rest, p := split(text)
+		if err := s.writeParts(ctx, r, p, rest); err != nil {
+			return err
+		}
+		o, err := s.toSecret(r, head, p, stamp, holder)
+		if err != nil {
+			return err
+		}
+		if _, err := write(ctx, secrets(), o, object.WriteOptions{FieldManager: fieldManager}); err != nil {
+			return err
+		}
+		before := r.stored.parts
+		r.stored.parts = p
+		if before == p && p.count == 0 {
+			return nil
+		}
+		return s.sweep(ctx, r, p)
+	}()
 	if err != nil {
-		return err
-	}
-	if _, err = s.cluster.Update(ctx, secrets(), o, object.WriteOptions{FieldManager: fieldManager}); err != nil {
 		return fmt.Errorf("record revision %d of release %s: %w", r.Revision, r.Name, err)
 	}
 	return nil
@@ -140,7 +154,10 @@ func (s storage) remove(ctx context.Context, r *Release) error {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("remove revision %d of release %s: %w", r.Revision, r.Name, err)
 	}
-	return nil
+	if r.stored.parts.count == 0 {
+		return nil
+	}
+	return s.sweep(ctx, r, parts{})
 }
 
 // prune removes the oldest revisions until at most limit are left; see surplus.
@@ -180,10 +197,11 @@ func lastDeployed(history []*Release) *Release {
 	return nil
 }
 
-func (s storage) toSecret(r *Release, stamp, holder string) (object.Object, error) {
-	data, err := encode(r)
+// toSecret makes the Secret of a revision, whose first piece of text is head.
+func (s storage) toSecret(r *Release, head string, p parts, stamp, holder string) (object.Object, error) {
+	summary, err := summarize(r)
 	if err != nil {
-		return nil, fmt.Errorf("record revision %d of release %s: %w", r.Revision, r.Name, err)
+		return nil, err
 	}
 	marks := map[string]any{}
 	for k, v := range r.Labels {
@@ -195,40 +213,69 @@ func (s storage) toSecret(r *Release, stamp, holder string) (object.Object, erro
 	marks["status"], marks["version"] = string(r.Info.Status), strconv.Itoa(r.Revision)
 	marks[stamp] = strconv.FormatInt(s.now().Unix(), 10)
 	meta := map[string]any{"name": secretName(r.Name, r.Revision), "namespace": s.namespace, "labels": marks}
+	notes := map[string]any{summaryAnnotation: summary}
 	if holder != "" {
-		meta["annotations"] = map[string]any{holderAnnotation: holder}
+		notes[holderAnnotation] = holder
 	}
+	if p.count > 0 {
+		notes[partsAnnotation] = p.String()
+	}
+	meta["annotations"] = notes
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": "Secret", "type": secretType, "metadata": meta,
-		"data": map[string]any{secretKey: base64.StdEncoding.EncodeToString([]byte(data))},
+		"data": map[string]any{secretKey: base64.StdEncoding.EncodeToString([]byte(head))},
 	}}, nil
 }
 
-func fromSecret(o object.Object) (*Release, error) {
-	u, ok := o.(*unstructured.Unstructured)
-	if !ok {
-		return nil, fmt.Errorf("secret %s is a %T", object.KeyOf(o), o)
+// read decodes a revision's Secret, fetching the parts that did not fit into it.
+func (s storage) read(ctx context.Context, o object.Object) (*Release, error) {
+	text, err := secretData(o)
+	if err != nil {
+		return nil, err
+	}
+	p, err := partsOf(o)
+	if err == nil && p.count > 0 {
+		text, err = s.join(ctx, o, text, p)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("secret %s: %w", object.KeyOf(o), err)
+	}
+	r, err := decode(text)
+	if err != nil {
+		return nil, fmt.Errorf("secret %s: %w", object.KeyOf(o), err)
+	}
+	r.readMeta(o)
+	r.stored.parts = p
+	return r, nil
+}
+
+// secretData is what a Secret has under secretKey.
+func secretData(o object.Object) (string, error) {
+	u, err := asUnstructured(o)
+	if err != nil {
+		return "", err
 	}
 	text, _, err := unstructured.NestedString(u.Object, "data", secretKey)
 	if err != nil {
-		return nil, fmt.Errorf("secret %s: %w", object.KeyOf(o), err)
+		return "", fmt.Errorf("secret %s: %w", object.KeyOf(o), err)
 	}
 	data, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
-		return nil, fmt.Errorf("secret %s: %w", object.KeyOf(o), err)
+		return "", fmt.Errorf("secret %s: %w", object.KeyOf(o), err)
 	}
-	r, err := decode(string(data))
-	if err != nil {
-		return nil, fmt.Errorf("secret %s: %w", object.KeyOf(o), err)
-	}
-	marks := u.GetLabels()
+	return string(data), nil
+}
+
+// readMeta takes over what labels and annotations of the Secret say.
+func (r *Release) readMeta(o object.Object) {
+	marks := o.GetLabels()
 	for _, stamp := range []string{"modifiedAt", "createdAt"} {
 		if sec, err := strconv.ParseInt(marks[stamp], 10, 64); err == nil {
 			r.stored.written = time.Unix(sec, 0)
 			break
 		}
 	}
-	r.stored.holder = u.GetAnnotations()[holderAnnotation]
+	r.stored.holder = o.GetAnnotations()[holderAnnotation]
 	for k, v := range marks {
 		if slices.Contains(systemLabels(), k) {
 			continue
@@ -238,51 +285,4 @@ func fromSecret(o object.Object) (*Release, error) {
 		}
 		r.Labels[k] = v
 	}
-	return r, nil
-}
-
-// encode is base64(gzip(JSON)).
-func encode(r *Release) (string, error) {
-	var b bytes.Buffer
-	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
-	if err != nil {
-		return "", err
-	}
-	data, err := json.Marshal(r)
-	if err != nil {
-		return "", err
-	}
-	if _, err := w.Write(data); err != nil {
-		return "", err
-	}
-	if err := w.Close(); err != nil {
-		return "", err
-	}
-	return base64.StdEncoding.EncodeToString(b.Bytes()), nil
-}
-
-// decode reverses encode; what is not compressed is taken as it is (Helm's rule,
-// for records of its first days).
-func decode(text string) (*Release, error) {
-	data, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return nil, err
-	}
-	if bytes.HasPrefix(data, []byte{0x1f, 0x8b, 0x08}) {
-		z, err := gzip.NewReader(bytes.NewReader(data))
-		if err != nil {
-			return nil, err
-		}
-		if data, err = io.ReadAll(io.LimitReader(z, maxDecoded)); err != nil {
-			return nil, err
-		}
-	}
-	r := &Release{}
-	if err := json.Unmarshal(data, r); err != nil {
-		return nil, err
-	}
-	if r.Info == nil {
-		r.Info = &Info{Status: StatusUnknown}
-	}
-	return r, nil
 }

@@ -55,14 +55,18 @@ func (c *Client) List(ctx context.Context, r object.Resource, o object.ListOptio
 // pageSize is how many objects a List asks for at once.
 const pageSize = 500
 
-func (c *Client) page(ctx context.Context, kind Kind, o object.ListOptions) (*object.List, error) {
+func listQuery(o object.ListOptions) url.Values {
 	q := url.Values{}
 	selectors(q, o.Labels, o.Fields)
 	set(q, "limit", strconv.FormatInt(o.Limit, 10))
 	set(q, "continue", o.Continue)
 	set(q, "resourceVersion", o.ResourceVersion)
 	set(q, "resourceVersionMatch", string(o.Match))
-	resp, err := c.send(ctx, request{method: http.MethodGet, path: kind.path(o.Namespace, ""), query: q})
+	return q
+}
+
+func (c *Client) page(ctx context.Context, kind Kind, o object.ListOptions) (*object.List, error) {
+	resp, err := c.send(ctx, request{method: http.MethodGet, path: kind.path(o.Namespace, ""), query: listQuery(o)})
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +87,45 @@ func (c *Client) page(ctx context.Context, kind Kind, o object.ListOptions) (*ob
 	}
 	return out, nil
 }
+
+// Metadata is List with objects that have nothing but their metadata, as
+// *metav1.PartialObjectMetadata: for collections whose objects are large.
+func (c *Client) Metadata(ctx context.Context, r object.Resource, o object.ListOptions) (*object.List, error) {
+	kind, err := c.collection(ctx, r, "")
+	if err != nil {
+		return nil, err
+	}
+	whole := &object.List{}
+	o.Limit = metadataPageSize
+	for {
+		resp, err := c.send(ctx, request{method: http.MethodGet, path: kind.path(o.Namespace, ""), query: listQuery(o), accept: metadataList})
+		if err != nil {
+			return nil, err
+		}
+		data, err := readAll(resp)
+		if err != nil {
+			return nil, err
+		}
+		var l metav1.PartialObjectMetadataList
+		if err := json.Unmarshal(data, &l); err != nil {
+			return nil, fmt.Errorf("list of %s: %w", kind.Resource, err)
+		}
+		for i := range l.Items {
+			whole.Items = append(whole.Items, &l.Items[i])
+		}
+		whole.ResourceVersion = l.ResourceVersion
+		if l.Continue == "" {
+			return whole, nil
+		}
+		o.Continue, o.ResourceVersion, o.Match = l.Continue, "", ""
+	}
+}
+
+// metadataPageSize is how many objects Metadata asks for at once.
+const metadataPageSize = 2000
+
+// metadataList asks for metadata only.
+const metadataList = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 // Create implements object.Verbs.
 func (c *Client) Create(ctx context.Context, r object.Resource, o object.Object, w object.WriteOptions) (object.Object, error) {
