@@ -161,6 +161,37 @@ func (s *Server) followSlices(ctx context.Context) error {
 	}, nil)
 }
 
+// maxAliases bounds the CNAMEs that are followed for one answer.
+const maxAliases = 8
+
+// follow completes an answer that ends in a CNAME, as an ExternalName Service
+// has it, with what its target has: the C library's resolver expects that of a
+// server that recurses.
+func (s *Server) follow(q *dns.Msg, records []dns.RR, network string) []dns.RR {
+	qtype := q.Question[0].Qtype
+	for range maxAliases {
+		if len(records) == 0 || qtype == dns.TypeCNAME || qtype == dns.TypeANY {
+			return records
+		}
+		alias, ok := records[len(records)-1].(*dns.CNAME)
+		if !ok {
+			return records
+		}
+		s.mu.RLock()
+		answer, ours := s.zone.Answer(strings.ToLower(alias.Target), qtype)
+		s.mu.RUnlock()
+		if !ours {
+			next := new(dns.Msg).SetQuestion(alias.Target, qtype)
+			return append(records, s.forward.exchange(next, network).Answer...)
+		}
+		if len(answer.Records) == 0 {
+			return records
+		}
+		records = append(records, answer.Records...)
+	}
+	return records
+}
+
 // serve answers one question.
 func (s *Server) serve(w dns.ResponseWriter, q *dns.Msg) {
 	if q.Opcode != dns.OpcodeQuery || len(q.Question) != 1 {
@@ -178,7 +209,7 @@ func (s *Server) serve(w dns.ResponseWriter, q *dns.Msg) {
 	}
 	m := new(dns.Msg).SetReply(q)
 	m.Authoritative, m.RecursionAvailable = true, true
-	m.Answer = answer.Records
+	m.Answer = s.follow(q, answer.Records, w.RemoteAddr().Network())
 	if answer.NoName {
 		m.Rcode = dns.RcodeNameError
 	}

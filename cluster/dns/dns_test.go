@@ -134,6 +134,35 @@ func TestForward(t *testing.T) {
 	}
 }
 
+func TestFollow(t *testing.T) {
+	resolv := filepath.Join(t.TempDir(), "resolv.conf")
+	if err := os.WriteFile(resolv, []byte("nameserver 127.0.0.1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{zone: testZone(), forward: newForwarder(resolv, "10.142.0.10")}
+	s.forward.upstreams()
+	s.forward.servers = []string{"127.0.0.1:" + upstream(t)}
+	for target, want := range map[string]string{"db.example.com": "192.0.2.1", "web.default.svc.cluster.local": "10.142.0.5"} {
+		alias := testService("alias", "")
+		alias.Spec.Type, alias.Spec.ExternalName = corev1.ServiceTypeExternalName, target
+		s.zone.Set(alias, nil)
+		q := new(dns.Msg).SetQuestion("alias.default.svc.cluster.local.", dns.TypeA)
+		answer, _ := s.zone.Answer(q.Question[0].Name, dns.TypeA)
+		got := s.follow(q, answer.Records, "udp")
+		if len(got) != 2 || got[1].(*dns.A).A.String() != want {
+			t.Errorf("alias of %s: %v, want the CNAME and %s", target, got, want)
+		}
+	}
+	loop := testService("loop", "")
+	loop.Spec.Type, loop.Spec.ExternalName = corev1.ServiceTypeExternalName, "loop.default.svc.cluster.local"
+	s.zone.Set(loop, nil)
+	q := new(dns.Msg).SetQuestion("loop.default.svc.cluster.local.", dns.TypeA)
+	answer, _ := s.zone.Answer(q.Question[0].Name, dns.TypeA)
+	if got := s.follow(q, answer.Records, "udp"); len(got) > maxAliases+1 {
+		t.Errorf("a loop gives %d records", len(got))
+	}
+}
+
 func TestForwarderReadsResolvConf(t *testing.T) {
 	resolv := filepath.Join(t.TempDir(), "resolv.conf")
 	if err := os.WriteFile(resolv, []byte("nameserver 10.142.0.10\nnameserver 192.0.2.53\n"), 0o644); err != nil {
