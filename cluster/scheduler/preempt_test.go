@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -147,5 +148,23 @@ func TestRoomIsKeptForTheNominated(t *testing.T) {
 	q.remove(high)
 	if !fits(low) {
 		t.Error("room is kept for a pod that is gone")
+	}
+}
+
+// BenchmarkPreempt finds room for one pod among 1,000 full nodes.
+func BenchmarkPreempt(b *testing.B) {
+	var nodes []*nodeInfo
+	for i := range 1000 {
+		var pods []*corev1.Pod
+		for j := range 8 {
+			pods = append(pods, testPod(fmt.Sprintf("p-%d-%d", i, j), "500m", "1Gi", important(int32(j))))
+		}
+		nodes = append(nodes, newNodeInfo(testNode(fmt.Sprintf("n-%d", i), "4", "16Gi"), pods))
+	}
+	pod := testPod("new", "2", "1Gi", important(10))
+	for b.Loop() {
+		if p := choosePreemption(pod, world{nodes: nodes}, nil); p == nil || len(p.victims) != 4 {
+			b.Fatal(p)
+		}
 	}
 }

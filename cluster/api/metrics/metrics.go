@@ -17,10 +17,11 @@ import (
 	"github.com/seed38700745/pkg/cluster/object/builtin"
 )
 
-// Readings are taken every sampleEvery (the metrics server's default), the
-// second one after sampleSoon, so that there is an answer soon after the start.
+// Readings are taken every sampleEvery, the second one after sampleSoon, so that
+// there is an answer soon after the start. The metrics server's 15 s would let a
+// new pod be without metrics for up to 30 s.
 const (
-	sampleEvery = 15 * time.Second
+	sampleEvery = 5 * time.Second
 	sampleSoon  = 2 * time.Second
 	askTimeout  = 10 * time.Second
 )
