@@ -138,9 +138,8 @@ type indexFile struct {
 	}
 }
 
-// readIndex reads an index as a strict YAML reader does and checks that every chart
-// in it can be had.
-func readIndex(t testing.TB, base string) indexFile {
+// fetchIndex reads an index as YAML.
+func fetchIndex(t testing.TB, base string) indexFile {
 	t.Helper()
 	w, body := ask(t, "GET", base+"/index.yaml", nil)
 	wantStatus(t, w, body, http.StatusOK)
@@ -148,6 +147,13 @@ func readIndex(t testing.TB, base string) indexFile {
 	if err := yaml.Unmarshal([]byte(body), &x); err != nil {
 		t.Fatalf("index: %v\n%s", err, body)
 	}
+	return x
+}
+
+// readIndex checks that every chart in the index can be had.
+func readIndex(t testing.TB, base string) indexFile {
+	t.Helper()
+	x := fetchIndex(t, base)
 	for _, list := range x.Entries {
 		for _, e := range list {
 			w, data := ask(t, "GET", base+"/"+e.URLs[0], nil)
@@ -364,7 +370,7 @@ func TestByHand(t *testing.T) {
 		t.Helper()
 		var got string
 		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-			if got = versions(readIndex(t, base+tenant), name); got == want {
+			if got = versions(fetchIndex(t, base+tenant), name); got == want {
 				return
 			}
 		}
@@ -401,6 +407,7 @@ func TestByHand(t *testing.T) {
 	write("last.tgz", pack(t, "last", "1.0.0", nil))
 	until("", "last", "1.0.0")
 	until("", "hidden", "")
+	readIndex(t, base)
 }
 
 func TestPages(t *testing.T) {

@@ -45,7 +45,7 @@ type Page struct {
 
 // New makes the pages of a depot.
 func New(charts *depot.Depot, log *slog.Logger) *Page {
-	funcs := template.FuncMap{"path": chartPath, "size": humanSize}
+	funcs := template.FuncMap{"path": chartPath, "file": filePath, "size": humanSize}
 	return &Page{
 		charts: charts,
 		html:   template.Must(template.New("").Funcs(funcs).ParseFS(files, "html/*.html")),
@@ -64,6 +64,15 @@ func chartPath(tenant, name, version, tab string) string {
 		if s != "" {
 			p += "/" + url.PathEscape(s)
 		}
+	}
+	return p
+}
+
+// filePath is an archive's URL.
+func filePath(tenant, file string) string {
+	p := "/charts/" + url.PathEscape(file)
+	if tenant != "" {
+		p = "/" + tenant + p
 	}
 	return p
 }
