@@ -28,9 +28,12 @@ func enableDependencies(c *Chart, vals map[string]any, path string, warn Warn) e
 	for _, d := range c.Metadata.Dependencies {
 		d.Enabled = true
 	}
-	cvals, err := Coalesce(c, vals, warn)
-	if err != nil {
-		return err
+	cvals := vals
+	if asksValues(c, vals) {
+		var err error
+		if cvals, err = Coalesce(c, vals, warn); err != nil {
+			return err
+		}
 	}
 	applyTags(c.Metadata.Dependencies, cvals, warn)
 	applyConditions(c.Metadata.Dependencies, cvals, path, warn)
@@ -62,6 +65,36 @@ func enableDependencies(c *Chart, vals map[string]any, path string, warn Warn) e
 	c.Metadata.Dependencies = kept
 	c.SetDependencies(subs...)
 	return nil
+}
+
+// asksValues reports whether values can turn anything in c's tree off, or cannot be
+// combined with it. Most subcharts only depend on a library: combining all values
+// again for each of them would make large umbrellas quadratic.
+func asksValues(c *Chart, vals map[string]any) bool {
+	_, tagged := vals["tags"]
+	return tagged || treeAsksValues(c, vals)
+}
+
+func treeAsksValues(c *Chart, vals map[string]any) bool {
+	if _, tagged := c.Values["tags"]; tagged {
+		return true
+	}
+	for _, d := range c.Metadata.Dependencies {
+		if d != nil && strings.Trim(d.Condition, ", \t\n") != "" {
+			return true
+		}
+	}
+	for _, sub := range c.Dependencies() {
+		if v, ok := vals[sub.Name()]; ok {
+			if _, isTable := v.(map[string]any); !isTable {
+				return true
+			}
+		}
+		if treeAsksValues(sub, vals) {
+			return true
+		}
+	}
+	return false
 }
 
 // declaredDependencies returns the vendored charts that Chart.yaml does not mention,

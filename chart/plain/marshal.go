@@ -285,25 +285,54 @@ func isSimpleKey(s string) bool {
 	return true
 }
 
-// keyLess is the order of the full writer: letters come after everything else. Names
-// that differ in a digit compare by number there, which is left to it.
+// keyLess is the order of the full writer: letters come after everything else, and
+// names that differ in a digit go by the numbers there. For a10, a20 and a2x that is
+// no order at all: there the full writer gives a random one.
 func keyLess(a, b string) bool {
-	for i := 0; i < len(a) && i < len(b); i++ {
-		x, y := a[i], b[i]
-		if x == y {
-			continue
-		}
-		switch xl, yl := isLetter(x), isLetter(y); {
-		case xl && yl:
-			return x < y
-		case xl || yl:
-			return yl
-		case isDigit(x) || isDigit(y):
-			refuse()
-		}
-		return x < y
+	i := 0
+	for i < len(a) && i < len(b) && a[i] == b[i] {
+		i++
 	}
-	return len(a) < len(b)
+	if i == len(a) || i == len(b) {
+		return len(a) < len(b)
+	}
+	switch al, bl := isLetter(a[i]), isLetter(b[i]); {
+	case al && bl:
+		return a[i] < b[i]
+	case al || bl:
+		return bl
+	}
+	// A zero inside a number counts, one in front of it does not.
+	var first int64
+	if a[i] == '0' || b[i] == '0' {
+		for j := i - 1; j >= 0 && isDigit(a[j]) && first == 0; j-- {
+			if a[j] != '0' {
+				first = 1
+			}
+		}
+	}
+	an, aEnd := numberAt(a, i, first)
+	bn, bEnd := numberAt(b, i, first)
+	switch {
+	case an != bn:
+		return an < bn
+	case aEnd != bEnd:
+		return aEnd < bEnd
+	}
+	return a[i] < b[i]
+}
+
+// numberAt continues a number with the digits at i, and returns where they end.
+func numberAt(s string, i int, n int64) (int64, int) {
+	from := i
+	for i < len(s) && isDigit(s[i]) {
+		n = n*10 + int64(s[i]-'0')
+		i++
+	}
+	if i-from > 17 {
+		refuse() // too large to compare here
+	}
+	return n, i
 }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }

@@ -36,8 +36,8 @@ func randomValue(r *rand.Rand, depth int) any {
 	switch n := r.IntN(10); {
 	case n < 3 && depth > 0:
 		m := map[string]any{}
-		for range r.IntN(4) {
-			key := []string{"a", "b", "aB", "a-b", "a.b", "a/b", "a1", "a10", "a2", "y", "1", "x_y", "B", "Ab", "ab", "true"}[r.IntN(16)]
+		for range r.IntN(7) {
+			key := []string{"a", "b", "aB", "a-b", "a.b", "a/b", "a1", "a10", "a2", "y", "1", "x_y", "B", "Ab", "ab", "true", "a100", "a01", "a001", "a20", "a-1", "a0"}[r.IntN(22)]
 			m[key] = randomValue(r, depth-1)
 		}
 		return m
