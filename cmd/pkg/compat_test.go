@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -71,4 +72,19 @@ func flagsOf(cmd *cobra.Command) map[string]bool {
 		set.VisitAll(func(f *pflag.Flag) { have[f.Name] = true })
 	}
 	return have
+}
+
+// TestEnvHasHelmsNames: programs that drive helm ask `helm env` for its folders.
+func TestEnvHasHelmsNames(t *testing.T) {
+	names := func(program string) []string {
+		var out []string
+		for _, line := range strings.Fields(ask(t, program, t.TempDir(), t.TempDir(), "env").Out) {
+			name, _, _ := strings.Cut(line, "=")
+			out = append(out, name)
+		}
+		return out
+	}
+	if diff := cmp.Diff(names(absolute(t, helmProgram(t))), names(asHelm(t))); diff != "" {
+		t.Errorf("(-helm +pkg):\n%s", diff)
+	}
 }

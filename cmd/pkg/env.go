@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -40,15 +41,26 @@ func runEnv(a *app, args []string) error {
 // the HELM_ names are those that programs driving helm ask for.
 func (a *app) environment() map[string]string {
 	vars := map[string]string{
-		"HELM_BURST_LIMIT":       fmt.Sprint(a.global.BurstLimit),
-		"HELM_CACHE_HOME":        a.CacheDir,
-		"HELM_CONFIG_HOME":       a.ConfigDir,
-		"HELM_DEBUG":             fmt.Sprint(a.global.Debug),
-		"HELM_KUBECONTEXT":       a.global.KubeContext,
-		"HELM_NAMESPACE":         a.namespace(),
-		"HELM_QPS":               fmt.Sprintf("%.2f", a.global.QPS),
-		"HELM_REPOSITORY_CACHE":  a.repositoryCache(),
-		"HELM_REPOSITORY_CONFIG": a.repositoryConfig(),
+		"HELM_BURST_LIMIT":                  fmt.Sprint(a.global.BurstLimit),
+		"HELM_CACHE_HOME":                   a.CacheDir,
+		"HELM_CONFIG_HOME":                  a.ConfigDir,
+		"HELM_DEBUG":                        fmt.Sprint(a.global.Debug),
+		"HELM_KUBECONTEXT":                  a.global.KubeContext,
+		"HELM_DATA_HOME":                    firstOf(a.Env("HELM_DATA_HOME"), a.ConfigDir),
+		"HELM_KUBEAPISERVER":                a.global.KubeAPIServer,
+		"HELM_KUBEASGROUPS":                 strings.Join(a.global.KubeAsGroups, ","),
+		"HELM_KUBEASUSER":                   a.global.KubeAsUser,
+		"HELM_KUBECAFILE":                   a.global.KubeCAFile,
+		"HELM_KUBEINSECURE_SKIP_TLS_VERIFY": fmt.Sprint(a.global.KubeInsecure),
+		"HELM_KUBETLS_SERVER_NAME":          a.global.KubeTLSName,
+		"HELM_KUBETOKEN":                    a.global.KubeToken,
+		"HELM_MAX_HISTORY":                  fmt.Sprint(defaultHistory),
+		"HELM_PLUGINS":                      "",
+		"HELM_REGISTRY_CONFIG":              a.registryConfig(),
+		"HELM_NAMESPACE":                    a.namespace(),
+		"HELM_QPS":                          fmt.Sprintf("%.2f", a.global.QPS),
+		"HELM_REPOSITORY_CACHE":             a.repositoryCache(),
+		"HELM_REPOSITORY_CONFIG":            a.repositoryConfig(),
 	}
 	if exe, err := os.Executable(); err == nil {
 		vars["HELM_BIN"] = exe
