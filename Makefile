@@ -5,10 +5,6 @@ VERSION ?= 0.1.0-dev
 GO      ?= go
 LDFLAGS := -s -w -X github.com/seed38700745/pkg/cmd/internal/version.Version=$(VERSION)
 
-# What our kubectl says of itself: the Kubernetes release of its library.
-KUBERNETES := v1$(shell sed -n 's/^.k8s.io.kubectl v0//p' go.mod)
-KUBECTL_LDFLAGS := -X k8s.io/component-base/version.gitVersion=$(KUBERNETES)
-
 .PHONY: demo test build generate lint e2e bench deps testdeps tools clean
 
 demo: deps build        ## start a cluster, install MySQL, ask it something
