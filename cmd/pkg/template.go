@@ -151,15 +151,41 @@ func (a *app) templateFailure(out *engine.Output, err error) error {
 	return err
 }
 
+// textSize is about how many bytes the whole output takes; copying it while it grows
+// would cost charts with large CRDs most of their time.
+func textSize(out *engine.Output) int {
+	const frame = 20 // around each document
+	n := 0
+	for _, crd := range out.CRDs {
+		n += len(crd.Filename) + len(crd.File.Data) + frame
+	}
+	for _, m := range out.Manifests {
+		n += len(m.Name) + len(m.Content) + frame
+	}
+	for _, h := range out.Hooks {
+		n += len(h.Path) + len(h.Manifest) + frame
+	}
+	return n
+}
+
 // templateText is what goes to stdout: CRDs if wanted, manifests, hooks. Hooks do
 // not pass through the post-renderer, as in Helm 3.
 func templateText(ctx context.Context, a *app, o *templateOptions, out *engine.Output) ([]byte, error) {
-	var b bytes.Buffer
+	b := bytes.NewBuffer(make([]byte, 0, textSize(out)))
+	document := func(source, content string) {
+		b.WriteString("---\n# Source: ")
+		b.WriteString(source)
+		b.WriteByte('\n')
+		b.WriteString(content)
+		b.WriteByte('\n')
+	}
 	if o.includeCRDs {
-		b.WriteString(out.CRDManifest())
+		for _, crd := range out.CRDs {
+			document(crd.Filename, string(crd.File.Data))
+		}
 	}
 	for _, m := range out.Manifests {
-		b.WriteString(m.String())
+		document(m.Name, m.Content)
 	}
 	text, err := o.postRenderer.run(ctx, a, b.Bytes())
 	if err != nil {
