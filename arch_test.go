@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 	"charts":                  {},
 	"engine":                  {"chart"},
 	"repo":                    {"chart", "charts"},
+	"repo/server":             {"chart", "repo"},
 	"release":                 {"chart", "engine", "cluster/object"},
 	"cluster/object":          {},
 	"cluster/object/builtin":  {"cluster/object"},
@@ -53,6 +54,7 @@ var allowed = map[string][]string{
 	"cmd/pkg": {"chart", "charts", "engine", "repo", "release", "cluster/object", "cluster/client",
 		"cluster/cri", "cluster/instance", "cmd/internal"},
 	"cmd/pkg-kubectl": {"cmd/internal"},
+	"cmd/pkg-repo":    {"repo/server", "cmd/internal"},
 	"cmd/pkgd":        nil, // everybody
 	"cmd/helper":      {},
 	"cmd/shim":        {"cluster/container/wire"},

@@ -12,8 +12,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/seed38700745/pkg/chart"
 	"golang.org/x/sys/unix"
+
+	"github.com/seed38700745/pkg/chart"
 )
 
 // maxProvenance bounds a .prov file, which is Chart.yaml and a signature, in bytes.
@@ -83,9 +84,13 @@ func (d *Depot) receive(r io.Reader) (path, digest string, err error) {
 		}
 	}()
 	hash := sha256.New()
-	n, err := io.Copy(io.MultiWriter(f, hash), io.LimitReader(r, d.config.MaxUpload+1))
+	sender := &failReader{from: r}
+	n, err := io.Copy(io.MultiWriter(f, hash), io.LimitReader(sender, d.config.MaxUpload+1))
+	if sender.err != nil {
+		return "", "", &UploadError{sender.err}
+	}
 	if err != nil {
-		return "", "", &UploadError{err}
+		return "", "", err
 	}
 	if n > d.config.MaxUpload {
 		return "", "", fmt.Errorf("chart archive: %w: the limit is %d bytes", ErrTooLarge, d.config.MaxUpload)
@@ -110,15 +115,38 @@ func (d *Depot) check(ctx context.Context, path string) (*chart.Metadata, error)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	c, err := chart.LoadArchiveFile(path)
+	f, err := os.Open(path)
 	if err != nil {
-		// The server's own path is nobody's business.
-		return nil, fmt.Errorf("%w chart: %s", ErrInvalid, strings.ReplaceAll(err.Error(), path, "archive"))
+		return nil, err
+	}
+	defer f.Close()
+	own := &failReader{from: f}
+	c, err := chart.LoadArchive(own)
+	if own.err != nil {
+		return nil, own.err // our disk's fault, not the archive's
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w chart: %w", ErrInvalid, err)
 	}
 	if _, err := checkMetadata(c.Metadata); err != nil {
 		return nil, err
 	}
 	return c.Metadata, nil
+}
+
+// failReader remembers why it could not be read, to tell apart whose fault a failed
+// copy is.
+type failReader struct {
+	from io.Reader
+	err  error
+}
+
+func (r *failReader) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return n, err
 }
 
 // store gives an archive its name, waits until that is on disk, and publishes it.

@@ -24,7 +24,8 @@ import (
 // It is a cache and never synced: a line that does not check, or whose archive has
 // another size or time, is worth nothing.
 type seenLog struct {
-	path string
+	path  string
+	lines int // that the file had when it was opened
 
 	mu   sync.Mutex
 	file *os.File // guarded by mu
@@ -53,7 +54,7 @@ type seenEntry struct {
 const maxSeenLine = 4 << 20
 
 func openSeenLog(path string) (*seenLog, map[seenKey]*Entry, error) {
-	known := map[seenKey]*Entry{}
+	l, known := &seenLog{path: path}, map[seenKey]*Entry{}
 	data, err := os.Open(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -63,6 +64,7 @@ func openSeenLog(path string) (*seenLog, map[seenKey]*Entry, error) {
 		lines := bufio.NewScanner(data)
 		lines.Buffer(make([]byte, 1<<16), maxSeenLine)
 		for lines.Scan() {
+			l.lines++
 			if tenant, e := parseSeen(lines.Bytes()); e != nil {
 				known[seenKey{tenant, e.File}] = e
 			}
@@ -71,7 +73,7 @@ func openSeenLog(path string) (*seenLog, map[seenKey]*Entry, error) {
 			return nil, nil, err
 		}
 	}
-	return &seenLog{path: path}, known, nil
+	return l, known, nil
 }
 
 func parseSeen(line []byte) (string, *Entry) {
@@ -120,8 +122,20 @@ func (l *seenLog) append(tenant string, e *Entry) {
 	}
 }
 
-// compact writes the log anew with what is there now, and opens it for append.
+// compact opens the log for append, after writing it anew when what is there now is
+// not about what it says.
 func (l *seenLog) compact(all map[string][]*Entry) error {
+	there := 0
+	for _, entries := range all {
+		there += len(entries)
+	}
+	if l.lines >= there && l.lines <= there+there/4 {
+		f, err := os.OpenFile(l.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.file = f
+		return err
+	}
 	tmp := l.path + ".new"
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {

@@ -85,15 +85,31 @@ func (u *upload) receive(r io.Reader) error {
 	if u.file == nil {
 		return &Error{http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "the upload is over"}
 	}
-	n, err := io.Copy(io.MultiWriter(u.file, u.hash), io.LimitReader(r, maxBlob-u.size+1))
+	sender := &failReader{from: r}
+	n, err := io.Copy(io.MultiWriter(u.file, u.hash), io.LimitReader(sender, maxBlob-u.size+1))
 	u.size += n
 	switch {
-	case err != nil:
+	case sender.failed:
 		return &Error{http.StatusBadRequest, "BLOB_UPLOAD_INVALID", "upload broke off"}
+	case err != nil:
+		return err
 	case u.size > maxBlob:
 		return &Error{http.StatusRequestEntityTooLarge, "SIZE_INVALID", "blob is too large"}
 	}
 	return nil
+}
+
+// failReader remembers that it could not be read, as the other side of a copy can
+// fail too.
+type failReader struct {
+	from   io.Reader
+	failed bool
+}
+
+func (r *failReader) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
+	r.failed = err != nil && !errors.Is(err, io.EOF)
+	return n, err
 }
 
 // finish checks the digest and gives the blob its name.

@@ -1,0 +1,248 @@
+package server_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed38700745/pkg/cluster/store/powercut"
+	"github.com/seed38700745/pkg/repo/server"
+)
+
+// serveEnv makes the test binary a server of the folder it names, so that it can
+// be killed.
+const serveEnv = "PKG_REPO_TEST_SERVE"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(serveEnv); dir != "" {
+		if err := serveFolder(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func serveFolder(dir string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	c := server.Config{Data: dir, Listen: "127.0.0.1:0"}
+	open(&c)
+	s, err := server.Open(c)
+	if err != nil {
+		return err
+	}
+	l, err := s.Listen()
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	fmt.Println("http://" + l.Addr().String())
+	return errors.Join(s.Serve(ctx, l), s.Close())
+}
+
+// process is a server that can be killed.
+type process struct {
+	cmd  *exec.Cmd
+	base string
+}
+
+func startProcess(t *testing.T, dir string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(os.Args[0])}
+	p.cmd.Env = append(os.Environ(), serveEnv+"="+dir)
+	var talk bytes.Buffer
+	p.cmd.Stderr = &talk
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.kill)
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		p.kill()
+		t.Fatalf("server did not start: %v\n%s", err, talk.String())
+	}
+	p.base = strings.TrimSpace(line)
+	return p
+}
+
+// kill is kill -9; again it does nothing.
+func (p *process) kill() {
+	if p.cmd.ProcessState == nil {
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait() // killed is an error
+	}
+}
+
+// uploaders push charts until the server is gone, and remember what was
+// acknowledged.
+type uploaders struct {
+	wait sync.WaitGroup
+
+	mu    sync.Mutex
+	acked map[string][]byte // archives by file name; guarded by mu
+	bad   []string          // answers that should not be; guarded by mu
+	// enough is closed when so many were acknowledged.
+	enough chan struct{}
+	want   int
+}
+
+func startUploaders(t *testing.T, base string, round, clients, want int) *uploaders {
+	t.Helper()
+	u := &uploaders{acked: map[string][]byte{}, enough: make(chan struct{}), want: want}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}, Timeout: 20 * time.Second}
+	for n := range clients {
+		u.wait.Go(func() {
+			for i := 0; ; i++ {
+				version := fmt.Sprintf("%d.%d.0", round, i)
+				name := fmt.Sprintf("c%d", n)
+				archive := pack(t, name, version, map[string]string{"noise": strings.Repeat(version, n)})
+				r, err := client.Post(base+"/api/charts", "", bytes.NewReader(archive))
+				if err != nil {
+					return // the server is gone
+				}
+				body, _ := io.ReadAll(r.Body)
+				_ = r.Body.Close()
+				u.note(name+"-"+version+".tgz", archive, r.StatusCode, string(body))
+				if r.StatusCode != http.StatusCreated {
+					return // after a power cut everything fails
+				}
+			}
+		})
+	}
+	t.Cleanup(client.CloseIdleConnections)
+	return u
+}
+
+func (u *uploaders) note(file string, archive []byte, status int, body string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case status == http.StatusCreated:
+		u.acked[file] = archive
+		if len(u.acked) == u.want {
+			close(u.enough)
+		}
+	case status < 500:
+		u.bad = append(u.bad, body)
+	}
+}
+
+func (u *uploaders) waitEnough(t *testing.T) {
+	t.Helper()
+	select {
+	case <-u.enough:
+	case <-time.After(30 * time.Second):
+		t.Fatal("uploads are too slow")
+	}
+}
+
+// check wants everything acknowledged to be there and in the index, and everything
+// in the index to be there.
+func (u *uploaders) check(t *testing.T, base string) {
+	t.Helper()
+	if len(u.bad) > 0 {
+		t.Fatalf("refused: %s", u.bad[0])
+	}
+	x := readIndex(t, base)
+	named := map[string]bool{}
+	for _, list := range x.Entries {
+		for _, e := range list {
+			named[strings.TrimPrefix(e.URLs[0], "charts/")] = true
+		}
+	}
+	for file, archive := range u.acked {
+		w, body := ask(t, "GET", base+"/charts/"+file, nil)
+		if w.StatusCode != http.StatusOK || body != string(archive) || !named[file] {
+			t.Errorf("%s was acknowledged: %s, in the index %v", file, w.Status, named[file])
+		}
+	}
+	t.Logf("%d acknowledged, %d in the index", len(u.acked), len(named))
+}
+
+const manyUploaders = 32
+
+func TestKill(t *testing.T) {
+	dir := t.TempDir()
+	for round, want := range []int{1, 40, 120} {
+		p := startProcess(t, dir)
+		u := startUploaders(t, p.base, round+1, manyUploaders, want)
+		u.waitEnough(t)
+		p.kill()
+		u.wait.Wait()
+		p = startProcess(t, dir)
+		u.check(t, p.base)
+		if left, err := os.ReadDir(dir + "/.pkg/tmp"); err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v (%v)", left, err)
+		}
+		p.kill()
+	}
+}
+
+func TestPowerCut(t *testing.T) {
+	disk, err := powercut.New(t.TempDir(), 256<<20)
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip("needs root, loop devices and mkfs.ext4: ", err)
+	}
+	t.Cleanup(func() {
+		if err := disk.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for round, want := range []int{1, 50, 150} {
+		p := startProcess(t, disk.Path())
+		u := startUploaders(t, p.base, round+1, manyUploaders, want)
+		u.waitEnough(t)
+		if err := disk.Cut(); err != nil {
+			t.Fatal(err)
+		}
+		u.wait.Wait()
+		p.kill()
+		if err := disk.Remount(); err != nil {
+			t.Fatal(err)
+		}
+		p = startProcess(t, disk.Path())
+		u.check(t, p.base)
+		p.kill()
+	}
+}
+
+// TestReadWhileUploading wants every index to name only what is there.
+func TestReadWhileUploading(t *testing.T) {
+	c := server.Config{}
+	open(&c)
+	base, stop := start(t, c)
+	u := startUploaders(t, base, 1, 8, 100)
+	for busy := true; busy; {
+		select {
+		case <-u.enough:
+			busy = false
+		default:
+			readIndex(t, base)
+		}
+	}
+	stop()
+	u.wait.Wait()
+	if len(u.bad) > 0 {
+		t.Errorf("refused: %s", u.bad[0])
+	}
+}
