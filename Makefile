@@ -20,6 +20,7 @@ build: bin/pkg bin/pkgd bin/pkg-kubectl   ## all programs into bin/
 
 tools: bin/pkg-kubectl  ## real helm and kubectl, to test beside them
 	cd .ci/helm3 && CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o ../../bin/tools/helm helm.sh/helm/v3/cmd/helm
+	cd .ci/chart-testing && CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o ../../bin/tools/ct github.com/helm/chart-testing/v3/ct
 	ln -sf ../pkg-kubectl bin/tools/kubectl
 
 deps:                   ## the Debian packages that building and running need
