@@ -96,11 +96,7 @@ func (p *preview) verdict(changes int) error {
 }
 
 func (a *app) printPreview(v *previewed, p *preview) error {
-	for _, s := range v.Steps {
-		if s.Changes() {
-			v.Changes++
-		}
-	}
+	v.count()
 	if v.Steps == nil {
 		v.Steps = []release.Difference{}
 	}
@@ -120,6 +116,16 @@ func (a *app) printPreview(v *previewed, p *preview) error {
 	}
 	_, err := io.WriteString(a.Out, text)
 	return err
+}
+
+// count counts the changes.
+func (v *previewed) count() {
+	v.Changes = 0
+	for _, s := range v.Steps {
+		if s.Changes() {
+			v.Changes++
+		}
+	}
 }
 
 // savePlan writes a plan for pkg apply, readable by its owner only.

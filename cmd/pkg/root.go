@@ -25,10 +25,12 @@ func commands(a *app) []*cobra.Command {
 		newCreateCommand(a),
 		newDependencyCommand(a),
 		newDiffCommand(a),
+		newDriftCommand(a),
 		newEnvCommand(a),
 		newLintCommand(a),
 		newPackageCommand(a),
 		newPlanCommand(a),
+		newRepairCommand(a),
 		newPullCommand(a),
 		newPushCommand(a),
 		newRegistryCommand(a),
@@ -43,6 +45,7 @@ func commands(a *app) []*cobra.Command {
 		newInstallCommand(a),
 		newKubectlCommand(a),
 		newListCommand(a),
+		newOutdatedCommand(a),
 		newRollbackCommand(a),
 		newStatusCommand(a),
 		newTestCommand(a),
@@ -128,6 +131,6 @@ func (a *app) addGlobalFlags(root *cobra.Command) {
 	f.StringVar(&g.RegistryConfig, "registry-config", "", "path to the registry config file")
 	f.StringVar(&g.RepositoryConfig, "repository-config", "", "path to the file containing repository names and URLs")
 	f.StringVar(&g.RepositoryCache, "repository-cache", "", "path to the directory containing cached repository indexes")
-	f.IntVar(&g.BurstLimit, "burst-limit", 100, "client-side default throttling limit")
-	f.Float32Var(&g.QPS, "qps", 0, "queries per second used when communicating with the Kubernetes API, not including bursting")
+	f.IntVar(&g.BurstLimit, "burst-limit", 100, "requests that --qps lets go at once")
+	f.Float32Var(&g.QPS, "qps", 0, "queries per second used when communicating with the Kubernetes API, not including bursting; 0 is no limit")
 }

@@ -21,6 +21,8 @@ type upgradeOptions struct {
 	change       changeFlags
 	show         showFlags
 
+	all             bool
+	latest          bool
 	install         bool
 	createNamespace bool
 	resetValues     bool
@@ -37,20 +39,35 @@ func newUpgradeCommand(a *app) *cobra.Command { return upgradeCommand(a, nil) }
 func upgradeCommand(a *app, p *preview) *cobra.Command {
 	o := &upgradeOptions{change: changeFlags{preview: p}}
 	cmd := &cobra.Command{
-		Use:   "upgrade NAME [CHART]",
+		Use:   "upgrade NAME [CHART] | --all",
 		Short: "upgrade a release",
 		Long: `Upgrade a release to a chart, to new values, or both. Without a CHART the release's own
-is used, from where it was installed, in the same version unless --version is given.
+is used, from where it was installed, in the same version unless --version or --latest
+is given.
 Without new values the release keeps its own.
 
 ` + exitCodesText,
 		Example: `  pkg upgrade mysql --set primary.resources.limits.memory=768Mi
   pkg upgrade shop-db stable/mysql --reuse-values --set auth.database=shop
   pkg upgrade --install web bundled/nginx`,
-		Args: a.argCount(1, 2),
-		RunE: func(cmd *cobra.Command, args []string) error { return runUpgrade(cmd.Context(), a, o, args) },
+		Args: func(cmd *cobra.Command, args []string) error {
+			if o.all {
+				return a.argCount(0, 0)(cmd, args)
+			}
+			return a.argCount(1, 2)(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.all {
+				return runUpgradeAll(cmd.Context(), a, o)
+			}
+			return runUpgrade(cmd.Context(), a, o, args)
+		},
 	}
 	f := cmd.Flags()
+	f.BoolVar(&o.latest, "latest", false, "without a CHART: use the newest version of the release's own")
+	if p == nil {
+		f.BoolVar(&o.all, "all", false, "upgrade all outdated releases of the namespace (see pkg outdated), once all of them are planned")
+	}
 	addValueFlags(f, &o.values)
 	o.source.add(f)
 	o.render.add(f)
@@ -176,7 +193,7 @@ func (a *app) upgradeChart(ctx context.Context, o *upgradeOptions, args []string
 	if src.Repo == "" {
 		src.Repo = from.RepoURL
 	}
-	same := src.Version == "" && !src.Devel
+	same := src.Version == "" && !src.Devel && !o.latest
 	if same {
 		src.Version = last.Chart.Metadata.Version
 	}
