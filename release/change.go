@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // change is one operation that makes a new revision, ready to be performed.
@@ -93,12 +95,15 @@ func (r *Releases) perform(ctx context.Context, c *change) error {
 	if err := r.store.prune(ctx, c.history, c.options.HistoryMax-1); err != nil {
 		r.Warn(err.Error())
 	}
-	if err := r.store.create(ctx, c.next, r.Self.encode()); err != nil {
-		return err
-	}
 	a := &applier{
 		cluster: r.Cluster, namespace: r.Namespace, force: c.options.Force, override: c.options.ForceConflicts,
 		say: r.say, inert: map[Ref]bool{}, warn: r.Warn,
+	}
+	if err := r.store.create(ctx, c.next, r.Self.encode()); err != nil {
+		if ctx.Err() != nil { // the server may have stored it nevertheless
+			return r.fail(ctx, c, a, err)
+		}
+		return err
 	}
 	if err := r.applyBetweenHooks(ctx, c, a); err != nil {
 		return r.fail(ctx, c, a, err)
@@ -193,7 +198,7 @@ func (r *Releases) fail(ctx context.Context, c *change, a *applier, cause error)
 	}
 	c.next.Info.Status = StatusFailed
 	c.next.Info.Description = fmt.Sprintf("%s %q failed: %s", title(c.verb), c.next.Name, text)
-	if err := r.store.update(after, c.next, ""); err != nil {
+	if err := r.store.update(after, c.next, ""); err != nil && !apierrors.IsNotFound(err) {
 		return errors.Join(cause, err)
 	}
 	if c.options.CleanupOnFail {

@@ -3,6 +3,7 @@ package release
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -92,6 +93,9 @@ func (r *Releases) lookup(ctx context.Context) engine.Lookup {
 			return nil, err
 		}
 		where, err := r.Cluster.Kind(ctx, gv.WithKind(kind))
+		if isNoMatch(err) {
+			return r.lookupUnknown(ctx, apiVersion, err)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -115,6 +119,19 @@ func (r *Releases) lookup(ctx context.Context) engine.Lookup {
 		}
 		return u.DeepCopy().Object, nil
 	}
+}
+
+// lookupUnknown answers for a kind that the cluster does not have: there are none if
+// it has the group and version, and that is the error cause if not (Helm's rule).
+func (r *Releases) lookupUnknown(ctx context.Context, apiVersion string, cause error) (map[string]any, error) {
+	versions, err := r.Cluster.APIVersions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(versions, apiVersion) {
+		return map[string]any{}, nil
+	}
+	return nil, cause
 }
 
 func lookupAll(ctx context.Context, verbs object.Verbs, where object.Resource, apiVersion, kind, namespace string) (map[string]any, error) {

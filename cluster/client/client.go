@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/flowcontrol"
 
 	"github.com/seed38700745/pkg/cluster/object"
 )
@@ -33,6 +34,10 @@ type Config struct {
 	// CacheDir keeps what discovery found, a file for each server; "" keeps
 	// nothing.
 	CacheDir string
+	// QPS bounds the requests a second, but for Burst (at least 1) at once; 0 is no
+	// bound.
+	QPS   float32
+	Burst int
 	// Warn receives the server's Warning headers; nil drops them.
 	Warn func(text string)
 	// Now is time.Now if nil.
@@ -45,7 +50,8 @@ type Client struct {
 	http    *http.Client
 	kinds   *discovery
 	warn    func(string)
-	version string // of reads; "" is the server's choice
+	limit   flowcontrol.RateLimiter // nil: none
+	version string                  // of reads; "" is the server's choice
 }
 
 var _ object.Verbs = (*Client)(nil)
@@ -64,6 +70,9 @@ func New(c Config) (*Client, error) {
 	k := &Client{base: base, http: hc, warn: c.Warn}
 	if k.warn == nil {
 		k.warn = func(string) {}
+	}
+	if c.QPS > 0 {
+		k.limit = flowcontrol.NewTokenBucketRateLimiter(c.QPS, max(c.Burst, 1))
 	}
 	now := c.Now
 	if now == nil {

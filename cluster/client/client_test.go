@@ -339,3 +339,16 @@ contexts: [{name: a, context: {cluster: one, user: u}}, {name: b, context: {clus
 		t.Errorf("without a file: %+v, %v", l, err)
 	}
 }
+
+// TestQPS lets one request go and refuses one that would have to wait too long.
+func TestQPS(t *testing.T) {
+	c := serve(t, nil).client(t, Config{QPS: 0.001, Burst: 1})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := c.Version(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Version(ctx); err == nil {
+		t.Error("the second request did not have to wait")
+	}
+}

@@ -61,6 +61,11 @@ func (c *Client) send(ctx context.Context, q request) (*http.Response, error) {
 }
 
 func (c *Client) sendOnce(ctx context.Context, q request) (*http.Response, error) {
+	if c.limit != nil {
+		if err := c.limit.Wait(ctx); err != nil {
+			return nil, err
+		}
+	}
 	var body io.Reader
 	if q.body != nil {
 		body = bytes.NewReader(q.body)

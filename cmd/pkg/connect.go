@@ -160,7 +160,7 @@ func (a *app) connectTo(t *target) (*connection, error) {
 	}
 	loaded.REST.UserAgent = "pkg/" + programVersion()
 	w := &warner{app: a, seen: map[string]bool{}}
-	c, err := client.New(client.Config{REST: loaded.REST, CacheDir: a.CacheDir, Warn: w.warn, Now: a.Now})
+	c, err := client.New(client.Config{REST: loaded.REST, CacheDir: a.CacheDir, QPS: a.global.QPS, Burst: a.global.BurstLimit, Warn: w.warn, Now: a.Now})
 	if err != nil {
 		return nil, err
 	}
