@@ -127,7 +127,7 @@ func (a *app) connectFor(ctx context.Context, o release.Options, installs bool) 
 func (a *app) releaseChart(res *repo.Resolved, values map[string]any, r renderFlags, p *postRenderer, skipCRDs bool) release.Chart {
 	out := release.Chart{
 		Chart: res.Chart, Source: release.Source{Ref: res.Source, RepoURL: res.RepoURL}, Values: values,
-		SubchartNotes: r.subchartNotes, EnableDNS: r.enableDNS, SkipSchema: r.skipSchema, SchemaLibrary: a.schemaLibrary, SkipCRDs: skipCRDs,
+		SubchartNotes: r.subchartNotes, EnableDNS: r.enableDNS, SkipSchema: r.skipSchema, SchemaLibrary: a.schemaLibrary, Limits: r.limits, SkipCRDs: skipCRDs,
 	}
 	if p.command != "" {
 		out.PostRender = func(ctx context.Context, manifests []byte) ([]byte, error) { return p.run(ctx, a, manifests) }
