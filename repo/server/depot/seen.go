@@ -28,7 +28,9 @@ type seenLog struct {
 	lines int // that the file had when it was opened
 
 	mu   sync.Mutex
-	file *os.File // guarded by mu
+	file *os.File // guarded by mu; nil until compact
+	// fresh says that something was read before compact. Guarded by mu.
+	fresh bool
 }
 
 // seenKey finds an archive's line.
@@ -117,9 +119,11 @@ func (l *seenLog) append(tenant string, e *Entry) {
 	line := appendSeen(nil, tenant, e)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.file != nil {
-		_, _ = l.file.Write(line)
+	if l.file == nil {
+		l.fresh = true // compact will write it
+		return
 	}
+	_, _ = l.file.Write(line)
 }
 
 // compact opens the log for append, after writing it anew when what is there now is
@@ -129,10 +133,10 @@ func (l *seenLog) compact(all map[string][]*Entry) error {
 	for _, entries := range all {
 		there += len(entries)
 	}
-	if l.lines >= there && l.lines <= there+there/4 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.fresh && l.lines >= there && l.lines <= there+there/4 {
 		f, err := os.OpenFile(l.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-		l.mu.Lock()
-		defer l.mu.Unlock()
 		l.file = f
 		return err
 	}
@@ -147,8 +151,6 @@ func (l *seenLog) compact(all map[string][]*Entry) error {
 			_, _ = out.Write(appendSeen(nil, tenant, e)) // Flush returns the error
 		}
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.file = f
 	return errors.Join(out.Flush(), os.Rename(tmp, l.path))
 }
