@@ -82,6 +82,8 @@ type Depot struct {
 	// checks bounds how many archives are unpacked in memory at a time.
 	checks chan struct{}
 
+	scratch sync.Pool // of *scratch
+
 	mu      sync.RWMutex
 	tenants map[string]*tenant // guarded by mu
 	syncers map[string]*syncer // by folder; guarded by mu
@@ -105,6 +107,7 @@ func Open(c Config) (*Depot, error) {
 		checks:  make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
 		tenants: map[string]*tenant{},
 		syncers: map[string]*syncer{},
+		scratch: sync.Pool{New: newScratch},
 	}
 	if err := d.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("chart folder %s: %w", c.Dir, err), d.Close())

@@ -2,6 +2,7 @@ package depot
 
 import (
 	"archive/tar"
+	"bufio"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
@@ -99,9 +100,18 @@ func checkMetadata(meta *chart.Metadata) (*semver.Version, error) {
 	return v, nil
 }
 
+// scratch is the memory that reading an archive takes, used again for the next.
+type scratch struct {
+	unzip gzip.Reader
+	in    *bufio.Reader // gzip would make one for each archive
+	block [32 << 10]byte
+}
+
+func newScratch() any { return &scratch{in: bufio.NewReader(nil)} }
+
 // readEntry makes the entry of an archive that lies in a tenant's folder. It
 // reads Chart.yaml and no more of the content, as there may be many thousands.
-func readEntry(path string) (*Entry, error) {
+func (s *scratch) readEntry(path string) (*Entry, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -114,7 +124,7 @@ func readEntry(path string) (*Entry, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%w chart: no regular file", ErrInvalid)
 	}
-	meta, err := readMetadata(f)
+	meta, err := s.readMetadata(f)
 	if err != nil {
 		return nil, err
 	}
@@ -122,19 +132,20 @@ func readEntry(path string) (*Entry, error) {
 		return nil, err
 	}
 	hash := sha256.New()
-	if _, err := io.Copy(hash, f); err != nil {
+	// Without its other methods the file makes CopyBuffer use the block.
+	if _, err := io.CopyBuffer(hash, struct{ io.Reader }{f}, s.block[:]); err != nil {
 		return nil, err
 	}
 	return newEntry(meta, filepath.Base(path), hex.EncodeToString(hash.Sum(nil)), info)
 }
 
-func readMetadata(r io.Reader) (*chart.Metadata, error) {
-	unzipped, err := gzip.NewReader(r)
-	if err != nil {
+func (s *scratch) readMetadata(r io.Reader) (*chart.Metadata, error) {
+	s.in.Reset(r)
+	if err := s.unzip.Reset(s.in); err != nil {
 		return nil, fmt.Errorf("%w chart: %w", ErrInvalid, err)
 	}
 	// Bombs end here: an archive that unpacks to more is no chart.
-	for archive := tar.NewReader(io.LimitReader(unzipped, chart.MaxArchiveSize)); ; {
+	for archive := tar.NewReader(io.LimitReader(&s.unzip, chart.MaxArchiveSize)); ; {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("%w chart: no Chart.yaml", ErrInvalid)

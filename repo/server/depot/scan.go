@@ -96,7 +96,9 @@ func (d *Depot) look(t *tenant, file string) {
 	if err == nil && have != nil && have.Size == info.Size() && have.Created.Equal(info.ModTime()) {
 		return
 	}
-	e, err := readEntry(path)
+	memory := d.scratch.Get().(*scratch)
+	e, err := memory.readEntry(path)
+	d.scratch.Put(memory)
 	if err != nil {
 		t.remove(file)
 		d.config.Log(fmt.Sprintf("%s is not served: %v", strings.TrimPrefix(t.name+"/"+file, "/"), err))

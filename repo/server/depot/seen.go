@@ -116,14 +116,13 @@ func appendSeen(out []byte, tenant string, e *Entry) []byte {
 
 // append adds one archive. Failures cost time at the next start and nothing else.
 func (l *seenLog) append(tenant string, e *Entry) {
-	line := appendSeen(nil, tenant, e)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.file == nil {
 		l.fresh = true // compact will write it
 		return
 	}
-	_, _ = l.file.Write(line)
+	_, _ = l.file.Write(appendSeen(nil, tenant, e))
 }
 
 // compact opens the log for append, after writing it anew when what is there now is
