@@ -154,6 +154,7 @@ func (r *Releases) await(ctx context.Context, c *change, a *applier) error {
 		}
 	}
 	w := r.waiter(g)
+	w.stable = c.options.StableFor
 	return w.wait(ctx, items, c.options.Timeout)
 }
 

@@ -23,10 +23,13 @@ type Config struct {
 	// Alive tells whether another process runs; Self.Alive if nil.
 	Alive func(Identity) (alive, known bool)
 
-	Say  func(line string) // progress; nil drops it
-	Warn func(line string) // what the user should know; nil drops it
-	Logs io.Writer         // logs that hooks ask to be shown; nil drops them
-	Now  func() time.Time  // nil: time.Now
+	Say func(line string) // progress; nil drops it
+	// Table, if set, is shown the states of what is waited for as they change, and nil
+	// at the end of each wait; then lines do not tell them.
+	Table func([]State)
+	Warn  func(line string) // what the user should know; nil drops it
+	Logs  io.Writer         // logs that hooks ask to be shown; nil drops them
+	Now   func() time.Time  // nil: time.Now
 }
 
 // Releases are the releases of one namespace of a cluster.
@@ -86,6 +89,9 @@ type Options struct {
 	Timeout     time.Duration // of each thing waited for; 0: none
 	Wait        WaitMode
 	WaitForJobs bool
+	// StableFor is how long everything has to stay ready for the wait to end well; a
+	// container that crashes meanwhile fails it.
+	StableFor   time.Duration
 	DryRun      DryRun
 	NoHooks     bool
 	Description string // instead of "Install complete"
@@ -103,7 +109,7 @@ type Options struct {
 func (r *Releases) say(format string, args ...any) { r.Say(fmt.Sprintf(format, args...)) }
 
 func (r *Releases) waiter(g goal) waiter {
-	return waiter{cluster: r.Cluster, namespace: r.Namespace, goal: g, say: r.say, now: r.Now}
+	return waiter{cluster: r.Cluster, namespace: r.Namespace, goal: g, say: r.say, now: r.Now, table: r.Table}
 }
 
 // lock takes the Lease of a release and puts right what an interrupted operation

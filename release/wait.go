@@ -34,6 +34,11 @@ type waiter struct {
 	goal      goal
 	say       func(format string, args ...any)
 	now       func() time.Time
+	// stable is how long everything has to stay ready, without a crash.
+	stable time.Duration
+	// table is shown all states at every change, and every second; nil at the end.
+	// Without it what is waited for is said in lines.
+	table func([]State)
 }
 
 // scene is what a waiter sees, one object of each name.
@@ -58,6 +63,9 @@ func (w *waiter) wait(ctx context.Context, items []*Item, timeout time.Duration)
 		return nil
 	}
 	start := w.now()
+	if w.table != nil {
+		defer w.table(nil)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var deadline <-chan time.Time
@@ -92,7 +100,13 @@ func (w *waiter) loop(ctx context.Context, items []*Item, updates <-chan func(*s
 		warnings: map[types.UID]string{}, pulls: map[types.UID]string{}, synced: map[Ref]bool{},
 	}
 	printed, told := map[Ref]string{}, map[string]bool{}
-	var quiet <-chan time.Time
+	var quiet, second <-chan time.Time
+	if w.table != nil {
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		second = ticker.C
+	}
+	proof := steadiness{waiter: w, items: items}
 	for {
 		var states []State
 		select {
@@ -100,13 +114,26 @@ func (w *waiter) loop(ctx context.Context, items []*Item, updates <-chan func(*s
 			return ctx.Err()
 		case <-deadline:
 			w.tellCrashes(ctx, s, items, told)
-			return &TimeoutError{After: w.now().Sub(start).Round(time.Second), Pending: pending(s.states(items, w.goal))}
+			left := pending(s.states(items, w.goal))
+			if len(left) == 0 {
+				return nil // though not for as long as was asked for
+			}
+			return &TimeoutError{After: w.now().Sub(start).Round(time.Second), Pending: left}
+		case <-proof.over:
+			return nil
+		case <-second:
+			w.table(s.states(items, w.goal))
+			continue
 		case change := <-updates:
 			change(s)
 			states = s.states(items, w.goal)
 		case <-quiet:
 			quiet = nil
-			w.tell(pending(s.states(items, w.goal)), printed)
+			if all := s.states(items, w.goal); w.table != nil {
+				w.table(all)
+			} else {
+				w.tell(pending(all), printed)
+			}
 			w.tellCrashes(ctx, s, items, told)
 			continue
 		}
@@ -117,8 +144,8 @@ func (w *waiter) loop(ctx context.Context, items []*Item, updates <-chan func(*s
 				return &FailedError{State: st}
 			}
 		}
-		if len(left) == 0 {
-			return nil
+		if done, err := proof.check(s, len(left) == 0); done || err != nil {
+			return err
 		}
 		if quiet == nil {
 			quiet = time.After(settle)

@@ -15,6 +15,9 @@ import (
 // defaultTimeout bounds each wait (Helm's).
 const defaultTimeout = 5 * time.Minute
 
+// defaultStable is how long what may be rolled back has to stay ready.
+const defaultStable = 10 * time.Second
+
 // defaultHistory is how many revisions of a release are kept (Helm's).
 const defaultHistory = 10
 
@@ -24,6 +27,7 @@ type changeFlags struct {
 	wait        bool
 	noWait      bool
 	waitForJobs bool
+	stableFor   time.Duration
 	dryRun      string
 	noHooks     bool
 	description string
@@ -43,6 +47,7 @@ type changeFlags struct {
 func (c *changeFlags) addAll(f *pflag.FlagSet) {
 	c.addBasic(f)
 	f.BoolVar(&c.waitForJobs, "wait-for-jobs", false, "wait until all Jobs have been completed, too")
+	f.DurationVar(&c.stableFor, "stable-for", -1, "how long everything has to stay ready, without a container that crashes; by default 10s with --rollback-on-failure, else 0s")
 	f.BoolVar(&c.force, "force", false, "delete and create again objects whose immutable fields change")
 	f.BoolVar(&c.force, "force-replace", false, "the same as --force")
 	f.BoolVar(&c.forceConflicts, "force-conflicts", false, "take over fields that other field managers own")
@@ -79,6 +84,12 @@ func (c *changeFlags) options(a *app) (release.Options, error) {
 		Timeout: c.timeout, WaitForJobs: c.waitForJobs, NoHooks: c.noHooks, Description: c.description,
 		Force: c.force, ForceConflicts: c.forceConflicts, TakeOwnership: c.takeOwnership,
 		CleanupOnFail: c.cleanupOnFail, Atomic: c.atomic, HistoryMax: c.historyMax, Labels: c.labels,
+	}
+	switch {
+	case c.stableFor > 0:
+		o.StableFor = c.stableFor
+	case c.stableFor < 0 && c.atomic && !a.asHelm:
+		o.StableFor = defaultStable
 	}
 	switch {
 	case c.wait && c.noWait:

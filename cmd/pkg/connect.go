@@ -177,10 +177,17 @@ func (c *connection) releases(a *app, operation string) (*release.Releases, erro
 	}
 	self.Command = operation
 	w := &warner{app: a, seen: map[string]bool{}}
-	return release.New(release.Config{
+	config := release.Config{
 		Cluster: c.kube, Namespace: c.namespace, Self: self,
 		Say: a.progress, Warn: w.warn, Logs: a.Out, Now: a.Now,
-	}), nil
+	}
+	if size := terminalSize(a.Err); size != nil && !a.asHelm && a.Env("TERM") != "dumb" {
+		live := &liveTable{out: a.Err, size: size, now: a.Now, paint: painter{on: a.Env("NO_COLOR") == ""}}
+		config.Table = live.update
+		config.Say = func(line string) { live.above(func() { a.progress(line) }) }
+		config.Warn = func(line string) { live.above(func() { w.warn(line) }) }
+	}
+	return release.New(config), nil
 }
 
 // progress prints a line of what an operation does; helm is silent about it.
