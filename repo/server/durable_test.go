@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +18,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/seed38700745/pkg/cluster/store/powercut"
 	"github.com/seed38700745/pkg/repo/server"
@@ -111,15 +119,15 @@ func startUploaders(t *testing.T, base string, round, clients, want int) *upload
 		u.wait.Go(func() {
 			for i := 0; ; i++ {
 				version := fmt.Sprintf("%d.%d.0", round, i)
-				name := fmt.Sprintf("c%d", n)
-				archive := pack(t, name, version, map[string]string{"noise": strings.Repeat(version, n)})
+				chart := fmt.Sprintf("c%d", n)
+				archive := pack(t, chart, version, map[string]string{"noise": strings.Repeat(version, n)})
 				r, err := client.Post(base+"/api/charts", "", bytes.NewReader(archive))
 				if err != nil {
 					return // the server is gone
 				}
 				body, _ := io.ReadAll(r.Body)
 				_ = r.Body.Close()
-				u.note(name+"-"+version+".tgz", archive, r.StatusCode, string(body))
+				u.note(chart+"-"+version+".tgz", archive, r.StatusCode, string(body))
 				if r.StatusCode != http.StatusCreated {
 					return // after a power cut everything fails
 				}
@@ -223,6 +231,74 @@ func TestPowerCut(t *testing.T) {
 		p = startProcess(t, disk.Path())
 		u.check(t, p.base)
 		p.kill()
+	}
+
+	p := startProcess(t, disk.Path())
+	image, err := random.Image(200<<10, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := func() name.Reference {
+		t.Helper()
+		r, err := name.ParseReference(strings.TrimPrefix(p.base, "http://") + "/some/image:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if err := remote.Write(ref(), image); err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.Cut(); err != nil {
+		t.Fatal(err)
+	}
+	p.kill()
+	if err := disk.Remount(); err != nil {
+		t.Fatal(err)
+	}
+	p = startProcess(t, disk.Path())
+	back, err := remote.Image(ref())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Image(back); err != nil {
+		t.Error(err)
+	}
+	p.kill()
+}
+
+// TestManyPulls has 200 clients fetch a chart of 4 MB at once.
+func TestManyPulls(t *testing.T) {
+	c := server.Config{}
+	open(&c)
+	base, _ := start(t, c)
+	noise := make([]byte, 4<<20)
+	_, _ = rand.Read(noise) // never fails
+	archive := pack(t, "big", "1.0.0", map[string]string{"noise": string(noise)})
+	push(t, base, archive)
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	want := sha256.Sum256(archive)
+	var clients errgroup.Group
+	for range 200 {
+		clients.Go(func() error {
+			r, err := client.Get(base + "/charts/big-1.0.0.tgz")
+			if err != nil {
+				return err
+			}
+			hash := sha256.New()
+			_, err = io.Copy(hash, r.Body)
+			if err := errors.Join(err, r.Body.Close()); err != nil {
+				return err
+			}
+			if !bytes.Equal(hash.Sum(nil), want[:]) {
+				return errors.New("another archive came")
+			}
+			return nil
+		})
+	}
+	if err := clients.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 

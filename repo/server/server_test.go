@@ -280,6 +280,8 @@ func TestAPI(t *testing.T) {
 		{"GET", "/api/org/repo/charts/web/1.0.0/values", "", nil, 200, "# how many"},
 		{"GET", "/api/org/repo/charts/web/1.0.0/templates", "", nil, 200, `"templates":[`},
 		{"GET", "/api/charts", "", nil, 200, "{}"}, // another tenant
+		{"GET", "/api/org/repo/charts/web/latest", "", nil, 200, `"version":"1.0.0"`},
+		{"DELETE", "/api/org/repo/charts/web/latest", "", nil, 404, "not found"},
 		{"DELETE", "/api/org/repo/charts/web/1.0.0", "", nil, 200, `"deleted":true`},
 		{"DELETE", "/api/org/repo/charts/web/1.0.0", "", nil, 404, "not found"},
 		{"GET", "/org/repo/charts/web-1.0.0.tgz", "", nil, 404, "not found"},

@@ -232,6 +232,9 @@ func (d *Depot) PutProvenance(tenant, file string, data []byte, force bool) erro
 // Delete removes a version: from the index first, then from disk.
 func (d *Depot) Delete(tenant, name, version string) error {
 	e, err := d.Find(tenant, name, version)
+	if err == nil && e.Version != version { // "latest" is for reading
+		err = fmt.Errorf("chart %s-%s: %w", name, version, ErrNotFound)
+	}
 	if err != nil {
 		return err
 	}
