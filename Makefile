@@ -16,7 +16,7 @@ test e2e: export PATH := $(PATH):$(CURDIR)/bin/tools
 test: testdeps build tools   ## all tests
 	CGO_ENABLED=0 $(GO) test -timeout 30m ./...
 
-build: bin/pkg bin/pkgd bin/pkg-kubectl   ## all programs into bin/
+build: bin/pkg bin/pkgd bin/pkg-kubectl bin/pkg-repo   ## all programs into bin/
 
 tools: bin/pkg-kubectl  ## real helm and kubectl, to test beside them
 	cd .ci/helm3 && CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o ../../bin/tools/helm helm.sh/helm/v3/cmd/helm
@@ -30,8 +30,8 @@ testdeps:               ## and those that the tests need
 	@bash .ci/deps test
 
 # Go's own build cache decides what is out of date, so these always run.
-.PHONY: bin/pkg bin/pkgd bin/pkg-kubectl cmd/pkgd/programs/shim cmd/pkgd/programs/helper
-bin/pkg bin/pkg-kubectl:
+.PHONY: bin/pkg bin/pkgd bin/pkg-kubectl bin/pkg-repo cmd/pkgd/programs/shim cmd/pkgd/programs/helper
+bin/pkg bin/pkg-kubectl bin/pkg-repo:
 	CGO_ENABLED=0 $(GO) build -ldflags '$(LDFLAGS)' -o $@ ./cmd/$(@F)
 # kubectl's version is its module's: it is compared with the server's.
 kubectl = $(shell sed -n 's|^\tk8s.io/kubectl v0\.||p' go.mod)
