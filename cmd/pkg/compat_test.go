@@ -19,12 +19,16 @@ var chartCommands = strings.Split("completion bash,completion fish,completion po
 	"repo add,repo index,repo list,repo remove,repo update,search hub,search repo,"+
 	"show all,show chart,show crds,show readme,show values,template,verify,version", ",")
 
+// releaseCommands are helm's commands that work on releases.
+var releaseCommands = strings.Split("install,upgrade,rollback,uninstall,list,status,history,test,"+
+	"get all,get hooks,get manifest,get metadata,get notes,get values", ",")
+
 var helpFlag = regexp.MustCompile(`(?m)^\s+(?:-\w, |\s{4})--([a-z-]+)`)
 
 const compatibilityDoc = "../../docs/helm-compatibility.md"
 
-// TestFlagsAreThoseOfHelm compares the flags of every chart command with those that
-// helm's own help names. What is missing stands, with its reason, in
+// TestFlagsAreThoseOfHelm compares the flags of every command with those that helm's
+// own help names. What is missing stands, with its reason, in
 // docs/helm-compatibility.md, and nothing else does.
 func TestFlagsAreThoseOfHelm(t *testing.T) {
 	helm := absolute(t, helmProgram(t))
@@ -40,7 +44,7 @@ func TestFlagsAreThoseOfHelm(t *testing.T) {
 	a.asHelm = true
 	root := newRootCommand(a)
 	missing := []string{}
-	for _, name := range chartCommands {
+	for _, name := range slices.Concat(chartCommands, releaseCommands) {
 		cmd, rest, err := root.Find(strings.Fields(name))
 		if err != nil || len(rest) > 0 {
 			missing = append(missing, name+" ")

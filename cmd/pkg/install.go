@@ -55,6 +55,7 @@ The command waits until everything is ready and tells what it waits for.
 	f := cmd.Flags()
 	addValueFlags(f, &o.values)
 	o.source.add(f)
+	o.source.addDependencyUpdate(f)
 	o.naming.add(f)
 	o.render.add(f)
 	o.postRenderer.add(f)

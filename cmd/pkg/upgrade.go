@@ -70,6 +70,7 @@ Without new values the release keeps its own.
 	}
 	addValueFlags(f, &o.values)
 	o.source.add(f)
+	o.source.addDependencyUpdate(f)
 	o.render.add(f)
 	o.postRenderer.add(f)
 	o.change.addMaking(f)
