@@ -5,7 +5,7 @@ VERSION ?= 0.1.0-dev
 GO      ?= go
 LDFLAGS := -s -w -X github.com/seed38700745/pkg/cmd/internal/version.Version=$(VERSION)
 
-.PHONY: demo test build generate lint e2e bench deps testdeps tools clean
+.PHONY: demo test build generate lint e2e bench corpus deps testdeps tools clean
 
 demo: deps build        ## start a cluster, install MySQL, ask it something
 	@bash .ci/demo
@@ -53,6 +53,9 @@ lint:                   ## formatting, vet, linters
 
 e2e: testdeps build tools    ## the main path with the real programs, verbosely
 	CGO_ENABLED=0 $(GO) test -timeout 30m -count=1 -v ./cmd/pkgd/... ./cmd/pkg/...
+
+corpus: build           ## render a corpus of public charts, where there is one
+	bash .ci/corpus
 
 bench: deps build tools       ## speed and size, against peers where they can be run
 	bash .ci/bench
