@@ -45,7 +45,6 @@ import (
 	"github.com/seed38700745/pkg/cluster/kind"
 	"github.com/seed38700745/pkg/cluster/network"
 	"github.com/seed38700745/pkg/cluster/node"
-	"github.com/seed38700745/pkg/cluster/object"
 	"github.com/seed38700745/pkg/cluster/pki"
 	"github.com/seed38700745/pkg/cluster/scheduler"
 	"github.com/seed38700745/pkg/cluster/store"
@@ -317,6 +316,3 @@ func (k *Cluster) Close() error {
 	}
 	return k.store.Close()
 }
-
-// Verbs are the API in process.
-func (k *Cluster) Verbs() object.Verbs { return k.api }

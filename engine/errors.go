@@ -10,6 +10,7 @@ import (
 	"text/template"
 
 	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/chart/spelling"
 	"github.com/seed38700745/pkg/engine/internal/chartutil"
 )
 
@@ -219,22 +220,5 @@ func nearestKeys(table map[string]any, want string) []string {
 
 // editDistance is Levenshtein's, ignoring case.
 func editDistance(a, b string) int {
-	a, b = strings.ToLower(a), strings.ToLower(b)
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diagonal
-			if a[i-1] != b[j-1] {
-				cost++
-			}
-			diagonal = row[j]
-			row[j] = min(cost, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
+	return spelling.Distance(strings.ToLower(a), strings.ToLower(b))
 }

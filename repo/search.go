@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
+
+	"github.com/seed38700745/pkg/chart/spelling"
 )
 
 // SearchQuery selects charts of the known repositories.
@@ -143,7 +145,7 @@ func nearest(names []string, want string) []string {
 	}
 	var list []scored
 	for _, name := range names {
-		cost := distance(name, want)
+		cost := spelling.Distance(name, want)
 		if strings.Contains(name, want) || len(name) > 2 && strings.Contains(want, name) {
 			cost = 1
 		}
@@ -165,25 +167,4 @@ func nearest(names []string, want string) []string {
 		out = append(out, s.name)
 	}
 	return out
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diagonal
-			if a[i-1] != b[j-1] {
-				cost++
-			}
-			diagonal = row[j]
-			row[j] = min(cost, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -47,15 +47,14 @@ type Record struct {
 	Started time.Time `json:"started,omitzero"`
 }
 
-// HomeFromEnv returns PKG_HOME or the default, as an absolute path.
-func HomeFromEnv() (string, error) {
-	home := os.Getenv("PKG_HOME")
-	if home == "" {
-		home = DefaultHome
+// Home returns the data folder as an absolute path, given what PKG_HOME is set to.
+func Home(value string) (string, error) {
+	if value == "" {
+		value = DefaultHome
 	}
-	abs, err := filepath.Abs(home)
+	abs, err := filepath.Abs(value)
 	if err != nil {
-		return "", fmt.Errorf("data folder %s: %w", home, err)
+		return "", fmt.Errorf("data folder %s: %w", value, err)
 	}
 	return abs, nil
 }

@@ -150,10 +150,6 @@ func (a *Agent) Run(ctx context.Context) error {
 	return err
 }
 
-// Handler returns the kubelet API, without authentication: for callers within
-// the process.
-func (a *Agent) Handler() http.Handler { return a.handler }
-
 // Serve serves the kubelet API on l with TLS until ctx ends. l may be any
 // listener, also one in memory.
 func (a *Agent) Serve(ctx context.Context, l net.Listener) error {

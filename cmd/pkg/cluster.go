@@ -21,15 +21,11 @@ type localCluster struct{ home string }
 
 // localCluster finds it.
 func (a *app) localCluster() (*localCluster, error) {
-	home := a.Env("PKG_HOME")
-	if home == "" {
-		home = instance.DefaultHome
-	}
-	abs, err := filepath.Abs(home)
+	home, err := instance.Home(a.Env("PKG_HOME"))
 	if err != nil {
-		return nil, fmt.Errorf("data folder %s: %w", home, err)
+		return nil, err
 	}
-	return &localCluster{abs}, nil
+	return &localCluster{home}, nil
 }
 
 // kubeconfig is the file that pkgd writes for the administrator.

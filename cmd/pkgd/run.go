@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
 	"github.com/seed38700745/pkg/charts"
@@ -47,14 +46,10 @@ func parse(name string, args []string) (*options, error) {
 		return nil, fmt.Errorf("%w: unexpected %q", errUsage, o.args)
 	}
 	if o.home == "" {
-		home, err := instance.HomeFromEnv()
-		if err != nil {
-			return nil, err
-		}
-		o.home = home
+		o.home = os.Getenv("PKG_HOME")
 	}
-	abs, err := filepath.Abs(o.home)
-	o.home = abs
+	home, err := instance.Home(o.home)
+	o.home = home
 	return o, err
 }
 

@@ -44,9 +44,6 @@ func NewTokens(key *ecdsa.PrivateKey, v object.Verbs, domain string, now func() 
 	return &Tokens{signer: s, verbs: v, issuer: "https://kubernetes.default.svc." + domain, now: now}, nil
 }
 
-// Audience is the API's own name, and the audience of tokens by default.
-func (t *Tokens) Audience() string { return t.issuer }
-
 // claims are what a token says (RFC 7519 and Kubernetes' private claim).
 type claims struct {
 	Audience  audience   `json:"aud"`
