@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/cgroups"
@@ -143,99 +141,6 @@ func oomFile(path string) string {
 		return filepath.Join(dir, "memory.oom_control")
 	}
 	return ""
-}
-
-// readStats reads a cgroup's counters. A controller that is not mounted leaves
-// zeros.
-func readStats(path string) (cri.Stats, error) {
-	paths, err := cgroupPaths(path)
-	if err != nil {
-		return cri.Stats{}, err
-	}
-	s := cri.Stats{Time: time.Now()}
-	if cgroups.IsCgroup2UnifiedMode() {
-		dir := paths[""]
-		if _, err := os.Stat(dir); err != nil {
-			return s, fmt.Errorf("cgroup: %w", ErrNotFound)
-		}
-		memory := readFlat(filepath.Join(dir, "memory.stat"))
-		s.CPUNanoseconds = readFlat(filepath.Join(dir, "cpu.stat"))["usage_usec"] * 1000
-		s.MemoryUsage = readNumber(filepath.Join(dir, "memory.current"))
-		s.MemoryRSS = memory["anon"]
-		s.MemoryWorkingSet = subtract(s.MemoryUsage, memory["inactive_file"])
-		s.Pids = readNumber(filepath.Join(dir, "pids.current"))
-		s.OOMKills = readFlat(filepath.Join(dir, "memory.events"))["oom_kill"]
-		return s, nil
-	}
-	if _, err := os.Stat(paths["devices"]); err != nil {
-		return s, fmt.Errorf("cgroup: %w", ErrNotFound)
-	}
-	memory := readFlat(filepath.Join(paths["memory"], "memory.stat"))
-	s.CPUNanoseconds = readNumber(filepath.Join(paths["cpuacct"], "cpuacct.usage"))
-	s.MemoryUsage = readNumber(filepath.Join(paths["memory"], "memory.usage_in_bytes"))
-	s.MemoryRSS = memory["total_rss"]
-	s.MemoryWorkingSet = subtract(s.MemoryUsage, memory["total_inactive_file"])
-	s.Pids = readNumber(filepath.Join(paths["pids"], "pids.current"))
-	s.OOMKills = readFlat(filepath.Join(paths["memory"], "memory.oom_control"))["oom_kill"]
-	return s, nil
-}
-
-// subtract is a - b, and 0 when b is larger: the counters are read one after
-// the other.
-func subtract(a, b uint64) uint64 { return a - min(a, b) }
-
-// readFlat reads a file of lines "name number".
-func readFlat(path string) map[string]uint64 {
-	out := map[string]uint64{}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return out
-	}
-	for line := range strings.Lines(string(b)) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
-			if n, err := strconv.ParseUint(value, 10, 64); err == nil {
-				out[name] = n
-			}
-		}
-	}
-	return out
-}
-
-func readNumber(path string) uint64 {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return 0
-	}
-	n, _ := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
-	return n
-}
-
-// Stats returns a running container's use of resources.
-func (r *Runtime) Stats(_ context.Context, podUID, id string) (cri.Stats, error) {
-	s, rec, err := r.container(podUID, id)
-	if err != nil {
-		return cri.Stats{}, err
-	}
-	return readStats(s.cgroup(rec.ID))
-}
-
-// PodStats returns the use of resources of all of a pod's containers.
-func (r *Runtime) PodStats(_ context.Context, podUID string) (cri.Stats, error) {
-	s := r.find(podUID)
-	if s == nil {
-		return cri.Stats{}, fmt.Errorf("sandbox of pod %s: %w", podUID, ErrNotFound)
-	}
-	stats, err := readStats(s.cgroup())
-	if cgroups.IsCgroup2UnifiedMode() || err != nil {
-		return stats, err
-	}
-	// With version 1 the kill counter is of the cgroup alone.
-	for _, c := range s.describe().Containers {
-		if cs, err := readStats(s.cgroup(c.ID)); err == nil {
-			stats.OOMKills += cs.OOMKills
-		}
-	}
-	return stats, nil
 }
 
 // cgroup returns the pod's cgroup or one below it, from the hierarchies' root.

@@ -191,15 +191,46 @@ type PortMapping struct {
 	Protocol      string // "TCP", "UDP"
 }
 
-// Stats are a container's or pod's use of resources.
+// Stats are a container's or pod's use of resources, counted since its start.
+// What the kernel does not tell is 0.
 type Stats struct {
-	Time             time.Time
-	CPUNanoseconds   uint64 // used since start
+	Time   time.Time
+	Cgroup string // from the hierarchies' root: "/pkg/0a1b2c3d/pod<uid>/<id>"
+
+	CPUNanoseconds       uint64
+	CPUUserNanoseconds   uint64
+	CPUSystemNanoseconds uint64
+	Throttling           Throttling
+
 	MemoryWorkingSet uint64 // bytes
 	MemoryRSS        uint64
 	MemoryUsage      uint64
-	Pids             uint64
-	OOMKills         uint64
+	MemoryPeak       uint64 // the highest usage so far
+	MemoryCache      uint64
+	MemoryMapped     uint64 // files in the address space
+	MemorySwap       uint64
+	MemoryKernel     uint64
+	MemoryLimitHits  uint64 // how often usage met the limit
+	PageFaults       uint64
+	MajorPageFaults  uint64
+
+	Pids      uint64 // threads
+	Processes uint64
+	OOMKills  uint64
+	Disks     []DiskIO
+	// Limits are the settings in force; without a limit 0.
+	Limits Resources
+}
+
+// Throttling counts the periods of a CPU quota.
+type Throttling struct {
+	Periods, ThrottledPeriods, ThrottledNanoseconds uint64
+}
+
+// DiskIO is what went to and from one block device.
+type DiskIO struct {
+	Device                               string // "/dev/sda"
+	ReadBytes, WriteBytes, Reads, Writes uint64
 }
 
 // Event tells the agent that something happened to a pod's container, so that

@@ -88,6 +88,7 @@ type Agent struct {
 	Config
 	prober  *probe.Prober
 	handler http.Handler
+	meters  *meters
 	pulls   *rate.Limiter
 	files   podFiles
 	// capacity is what the machine has, read once at New.
@@ -123,9 +124,11 @@ func New(c Config) (*Agent, error) {
 	if a.capacity, a.machine, err = machine(c.RootDir); err != nil {
 		return nil, fmt.Errorf("node %s: %w", c.Name, err)
 	}
+	a.meters = newMeters(a)
 	a.handler = kubelet.New(kubelet.Config{
 		Pods: a.Pods, Runtime: c.Runtime, Images: c.Images, InUse: a.imagesInUse,
 		Addresses: a.podAddresses, LogDir: a.files.logDir, NodeName: c.Name, Logger: c.Logger,
+		Metrics: a.meters.all, Probes: a.meters.probes, Hardware: a.hardware(), Disk: c.RootDir,
 	})
 	return a, nil
 }
@@ -170,6 +173,7 @@ func (a *Agent) podChanged(ctx context.Context, workers *sync.WaitGroup, pod *co
 		a.workers[uid] = w
 		workers.Go(func() { // ends with ctx, or when the pod is gone
 			w.run(ctx)
+			a.meters.forget(uid)
 			a.mu.Lock()
 			delete(a.workers, uid)
 			a.mu.Unlock()

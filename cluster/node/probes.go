@@ -118,6 +118,7 @@ func (l probeLoop) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		l.w.agent.meters.probe(l.pod, l.spec.Name, l.kind, ok)
 		switch {
 		case ok:
 			good, bad, early = good+1, 0, period

@@ -47,6 +47,7 @@ func (w *worker) start(ctx context.Context, v view, s starting, paths map[string
 		return false
 	}
 	started, err := w.agent.Runtime.StartContainer(ctx, w.uid, c)
+	w.agent.meters.containerStarted(v.pod, s.spec.Name, err)
 	if err != nil {
 		if ctx.Err() == nil {
 			w.failed(v.pod, s.spec.Name, errRunContainer, err.Error(), delay{until: w.agent.Now().Add(w.startRetry(s))})

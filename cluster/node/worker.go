@@ -142,7 +142,9 @@ func (w *worker) turn(ctx context.Context) (next time.Duration, done bool) {
 	w.mu.Lock()
 	w.cancel = cancel
 	w.mu.Unlock()
+	begun := w.agent.Now()
 	next, done = w.sync(ctx, turn)
+	w.agent.meters.synced(w.agent.Now().Sub(begun))
 	w.mu.Lock()
 	w.cancel = nil
 	w.mu.Unlock()

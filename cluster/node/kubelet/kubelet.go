@@ -13,10 +13,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/seed38700745/pkg/cluster/cri"
+	"github.com/seed38700745/pkg/cluster/node/cadvisor"
 )
 
 // Runtime is what is asked of the container runtime.
@@ -49,7 +51,13 @@ type Config struct {
 	// Addresses returns a pod's network namespace, empty for the host's.
 	Addresses func(podUID string) (netns string, err error)
 	LogDir    func(namespace, name, uid string) string
-	Logger    *slog.Logger
+	// Metrics and Probes are what /metrics and /metrics/probes show.
+	Metrics, Probes prometheus.Gatherer
+	// Hardware and Disk, a path on the node's disk, are what /metrics/cadvisor
+	// says of the machine.
+	Hardware cadvisor.Hardware
+	Disk     string
+	Logger   *slog.Logger
 }
 
 // server answers the requests.
@@ -70,7 +78,10 @@ func New(c Config) http.Handler {
 	m.HandleFunc("/portForward/{namespace}/{pod}", s.portForward)
 	m.HandleFunc("/portForward/{namespace}/{pod}/{uid}", s.portForward)
 	m.HandleFunc("GET /stats/summary", s.summary)
-	m.HandleFunc("GET /metrics/resource", s.metrics)
+	m.HandleFunc("GET /metrics/resource", s.resource)
+	m.HandleFunc("GET /metrics/cadvisor", s.cadvisor)
+	m.Handle("GET /metrics", s.expose(c.Metrics))
+	m.Handle("GET /metrics/probes", s.expose(c.Probes))
 	m.HandleFunc("GET /pkg/images", s.listImages)
 	m.HandleFunc("DELETE /pkg/images", s.removeImages)
 	m.HandleFunc("POST /pkg/images/load", s.loadImages)

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
@@ -59,7 +60,7 @@ func (n *node) Sandbox(context.Context, string) (cri.Sandbox, bool, error) {
 		state = cri.Running
 	}
 	return cri.Sandbox{Ready: true, Containers: []cri.Container{
-		{ID: "old", Name: "main", Attempt: 0, State: cri.Exited}, {ID: "id", PodUID: "u1", Name: "main", Attempt: 1, State: state, StartedAt: time.Unix(1000, 0)}}}, true, nil
+		{ID: "old", Name: "main", Attempt: 0, State: cri.Exited}, {ID: "id", PodUID: "u1", Name: "main", Attempt: 1, State: state, StartedAt: time.Unix(1000, 0), ImageName: "registry/image:1"}}}, true, nil
 }
 func (n *node) Exec(_ context.Context, uid, id string, e cri.ExecConfig) (int, error) {
 	if uid != "u1" || id != "id" {
@@ -72,10 +73,11 @@ func (n *node) Attach(_ context.Context, _, _ string, e cri.ExecConfig) error {
 	return err
 }
 func (n *node) Stats(context.Context, string, string) (cri.Stats, error) {
-	return cri.Stats{Time: time.UnixMilli(5000), CPUNanoseconds: 2_500_000_000, MemoryWorkingSet: 77}, nil
+	return cri.Stats{Time: time.UnixMilli(5000), Cgroup: "/main", CPUNanoseconds: 2_500_000_000, MemoryWorkingSet: 77,
+		Disks: []cri.DiskIO{{Device: "/dev/sda", WriteBytes: 7}}}, nil
 }
 func (n *node) PodStats(context.Context, string) (cri.Stats, error) {
-	return cri.Stats{Time: time.UnixMilli(5000), CPUNanoseconds: 3_000_000_000, MemoryWorkingSet: 99}, nil
+	return cri.Stats{Time: time.UnixMilli(5000), Cgroup: "/pod", CPUNanoseconds: 3_000_000_000, MemoryWorkingSet: 99}, nil
 }
 
 type fakeImages struct {
@@ -161,7 +163,7 @@ func newNode(t *testing.T) *node {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web", UID: "u1"}}
 	pod.Spec.Containers = []corev1.Container{{Name: "main"}, {Name: "other"}}
 	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "other", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}}}}
-	h := New(Config{NodeName: "n1", Pods: func() []*corev1.Pod { return []*corev1.Pod{pod} }, Runtime: n, Images: &n.images,
+	h := New(Config{Metrics: prometheus.NewRegistry(), Probes: prometheus.NewRegistry(), Disk: "/", NodeName: "n1", Pods: func() []*corev1.Pod { return []*corev1.Pod{pod} }, Runtime: n, Images: &n.images,
 		InUse:     func(context.Context) (map[string]bool, error) { return map[string]bool{"used": true}, nil },
 		Addresses: func(string) (string, error) { return n.netns, nil },
 		LogDir:    func(ns, name, uid string) string { return filepath.Join(n.logs, ns+"_"+name+"_"+uid) },
@@ -551,6 +553,18 @@ func TestStats(t *testing.T) {
 	for _, want := range []string{
 		`container_cpu_usage_seconds_total{container="main",namespace="default",pod="web"} 2.5 5000`,
 		`pod_memory_working_set_bytes{namespace="default",pod="web"} 99 5000`, "node_cpu_usage_seconds_total ",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	_, text = n.do(t, "GET", "/metrics/cadvisor", "")
+	for _, want := range []string{
+		`container_cpu_usage_seconds_total{container="main",cpu="total",id="/main",image="registry/image:1",name="id",namespace="default",pod="web"} 2.5 5000`,
+		`container_memory_working_set_bytes{container="",id="/pod",image="",name="",namespace="default",pod="web"} 99 5000`,
+		`container_memory_working_set_bytes{container="",id="/",image="",name="",namespace="",pod=""} `,
+		`container_fs_writes_bytes_total{container="main",device="/dev/sda",id="/main",image="registry/image:1",name="id",namespace="default",pod="web"} 7 5000`,
+		`container_fs_limit_bytes{container="",device="`, "\nmachine_cpu_cores{", "# TYPE container_memory_rss gauge\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)

@@ -125,9 +125,9 @@ func (s *server) summary(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, out)
 }
 
-// metrics answers with the same in Prometheus' text format, by the names that
+// resource answers with the same in Prometheus' text format, by the names that
 // the metrics server reads.
-func (s *server) metrics(w http.ResponseWriter, r *http.Request) {
+func (s *server) resource(w http.ResponseWriter, r *http.Request) {
 	var b strings.Builder
 	head := func(name, kind string) { fmt.Fprintf(&b, "# TYPE %s %s\n", name, kind) }
 	all := s.readings(r)
@@ -207,5 +207,6 @@ func nodeReading() (cri.Stats, error) {
 	}
 	s.MemoryUsage = (total - available) << 10
 	s.MemoryWorkingSet = s.MemoryUsage
+	s.Cgroup = "/"
 	return s, nil
 }
