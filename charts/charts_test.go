@@ -68,7 +68,7 @@ func TestNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"mysql", "nginx"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"mysql", "nginx", "redis"}, names); diff != "" {
 		t.Error(diff)
 	}
 	for _, bad := range []string{"nope", "../x", "substitutes.yaml", ""} {

@@ -29,6 +29,7 @@ const busybox = "deb.internal/bookworm/busybox-static:1.35"
 var testImages = []string{
 	"docker.io/library/mariadb:10.11",
 	"docker.io/library/nginx:1.22",
+	"docker.io/library/redis:7.0",
 	busybox,
 }
 
