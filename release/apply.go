@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -41,7 +42,7 @@ func live(ctx context.Context, c Cluster, lists ...[]*Item) (map[Ref]*unstructur
 			asked[i.Ref] = true
 			g.Go(func() error {
 				o, err := c.At(i.Body.GroupVersionKind().Version).Get(ctx, i.Where.Resource, i.key())
-				if apierrors.IsNotFound(err) {
+				if apierrors.IsNotFound(err) || isNoMatch(err) { // or its kind is not defined yet
 					return nil
 				}
 				if err != nil {
@@ -64,10 +65,11 @@ func live(ctx context.Context, c Cluster, lists ...[]*Item) (map[Ref]*unstructur
 // applier executes plans.
 type applier struct {
 	cluster     Cluster
-	namespace   string                      // the release's
-	force       bool                        // recreate where a field is immutable
-	override    bool                        // take fields from other managers
-	propagation *metav1.DeletionPropagation // of deletions; nil: background
+	namespace   string                               // the release's
+	force       bool                                 // recreate where a field is immutable
+	override    bool                                 // take fields from other managers
+	propagation *metav1.DeletionPropagation          // of deletions; nil: background
+	await       func(context.Context, []*Item) error // until they are ready
 	say         func(format string, args ...any)
 	warn        func(string)
 
@@ -76,15 +78,30 @@ type applier struct {
 	inert   map[Ref]bool // guarded by mu; what nothing in the cluster acts on
 }
 
-// run does the steps in order, those of one rank side by side. The first error
-// ends it after its rank.
+// applier returns one for an operation of these releases.
+func (r *Releases) applier(o Options) *applier {
+	return &applier{
+		cluster: r.Cluster, namespace: r.Namespace, force: o.Force, override: o.ForceConflicts,
+		await: func(ctx context.Context, items []*Item) error {
+			w := r.waiter(goalJobs)
+			return w.wait(ctx, items, o.Timeout)
+		},
+		say: r.say, warn: r.Warn, inert: map[Ref]bool{},
+	}
+}
+
+// run does the steps in order, those of one rank side by side, after what they wait
+// for is ready. The first error ends it after its rank.
 func (a *applier) run(ctx context.Context, p Plan) error {
 	for _, rank := range ranks(p.Steps) {
-		g, ctx := errgroup.WithContext(ctx)
+		if err := a.waitBefore(ctx, rank); err != nil {
+			return err
+		}
+		g, rankCtx := errgroup.WithContext(ctx)
 		g.SetLimit(atOnce)
 		for _, s := range rank {
 			g.Go(func() error {
-				if err := a.step(ctx, s); err != nil {
+				if err := a.step(rankCtx, s); err != nil {
 					return &ObjectError{Object: s.Item.Ref, Source: s.Item.Source, Err: explainRefusal(err)}
 				}
 				return nil
@@ -93,6 +110,28 @@ func (a *applier) run(ctx context.Context, p Plan) error {
 		if err := g.Wait(); err != nil {
 			return err
 		}
+		if slices.ContainsFunc(rank, func(s Step) bool { return s.Item.Kind == crdKind && s.Action != Leave }) {
+			a.cluster.Refresh()
+		}
+	}
+	return nil
+}
+
+// waitBefore waits for what the steps of a rank need to be ready.
+func (a *applier) waitBefore(ctx context.Context, rank []Step) error {
+	var needed []*Item
+	for _, s := range rank {
+		for _, i := range s.After {
+			if !slices.Contains(needed, i) && !a.isInert(i.Ref) {
+				needed = append(needed, i)
+			}
+		}
+	}
+	if len(needed) == 0 {
+		return nil
+	}
+	if err := a.await(ctx, needed); err != nil {
+		return fmt.Errorf("before %s: %w", rank[0].Item.Ref.full(a.namespace), err)
 	}
 	return nil
 }

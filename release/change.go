@@ -21,10 +21,14 @@ type change struct {
 }
 
 // planFor compares a new manifest with what earlier revisions may have left: the
-// last deployed one and all that failed after it.
-func (r *Releases) planFor(ctx context.Context, name, manifest string, history []*Release, o Options) (Plan, error) {
-	wanted, err := load(ctx, r.Cluster, r.Namespace, manifest, nil)
+// last deployed one and all that failed after it. crds are definitions that will be
+// there by then.
+func (r *Releases) planFor(ctx context.Context, name, manifest string, crds Plan, history []*Release, o Options) (Plan, error) {
+	wanted, err := parse(manifest)
 	if err != nil {
+		return Plan{}, err
+	}
+	if wanted, err = resolve(ctx, r.Cluster, r.Namespace, wanted, crds.items(), nil); err != nil {
 		return Plan{}, err
 	}
 	mark(wanted, name, r.Namespace)
@@ -36,7 +40,7 @@ func (r *Releases) planFor(ctx context.Context, name, manifest string, history [
 	if err != nil {
 		return Plan{}, err
 	}
-	return plan(planInput{Name: name, Namespace: r.Namespace, Old: old, New: wanted, Live: there, TakeOwnership: o.TakeOwnership})
+	return plan(planInput{Name: name, Namespace: r.Namespace, Old: old, New: wanted, Live: there, TakeOwnership: o.TakeOwnership, KindsOnly: o.KindsOnly})
 }
 
 // leftovers are the objects of the last deployed revision and of those after it.
@@ -95,10 +99,7 @@ func (r *Releases) perform(ctx context.Context, c *change) error {
 	if err := r.store.prune(ctx, c.history, c.options.HistoryMax-1); err != nil {
 		r.Warn(err.Error())
 	}
-	a := &applier{
-		cluster: r.Cluster, namespace: r.Namespace, force: c.options.Force, override: c.options.ForceConflicts,
-		say: r.say, inert: map[Ref]bool{}, warn: r.Warn,
-	}
+	a := r.applier(c.options)
 	if err := r.store.create(ctx, c.next, r.Self.encode()); err != nil {
 		if ctx.Err() != nil { // the server may have stored it nevertheless
 			return r.fail(ctx, c, a, err)
@@ -256,13 +257,15 @@ func (r *Releases) goBack(ctx context.Context, c *change, cause error) error {
 type Result struct {
 	Verb    string // "install", "upgrade", "rollback", "uninstall"
 	Release *Release
+	CRDs    Plan // of the chart's crds/ folders, done first
 	Plan    Plan
 	// Removed and Kept name objects of an uninstalled release.
 	Removed, Kept []Ref
 
 	// For Save: how the operation was asked for, and the revision it found.
-	options                   Options
-	uninstall                 UninstallOptions
-	createNamespace, skipCRDs bool
-	last                      *Release
+	options         Options
+	uninstall       UninstallOptions
+	createNamespace bool
+	crdPolicy       CRDPolicy
+	last            *Release
 }

@@ -27,6 +27,8 @@ type Difference struct {
 	Namespace  string `json:"namespace,omitempty"`
 	Name       string `json:"name,omitempty"`
 	Event      string `json:"event,omitempty"` // of a hook: "pre-upgrade"
+	// ReadyBefore names what has to be ready before the step is done.
+	ReadyBefore []string `json:"readyBefore,omitempty"`
 	// Before is nil for what does not exist, After for what goes. What only the
 	// server writes (status, uid, managedFields...) is left out.
 	Before map[string]any `json:"before,omitempty"`
@@ -66,6 +68,7 @@ func (res *Result) Steps(showSecrets bool) []Difference {
 			out = append(out, Difference{Action: RunHook, Event: event, Kind: h.Kind, Name: h.Name})
 		}
 	}
+	out = append(out, res.CRDs.Differences(showSecrets)...)
 	hooks(pre)
 	out = append(out, res.Plan.Differences(showSecrets)...)
 	if res.options.Wait == WaitBefore {
@@ -87,6 +90,9 @@ func (p Plan) Differences(showSecrets bool) []Difference {
 			Action: s.Action, APIVersion: s.Item.Body.GetAPIVersion(), Kind: s.Item.Kind,
 			Namespace: s.Item.Namespace, Name: s.Item.Name,
 		}
+		for _, i := range s.After {
+			d.ReadyBefore = append(d.ReadyBefore, i.Ref.String())
+		}
 		switch s.Action {
 		case Create:
 			d.After = shown(s.Item.Body)
@@ -94,8 +100,8 @@ func (p Plan) Differences(showSecrets bool) []Difference {
 			d.Before = shown(s.Item.Body)
 		case Update, Adopt:
 			d.Before, d.After = shown(s.Live), shown(s.Item.Body)
-			if s.After != nil {
-				d.After = shown(s.After)
+			if s.Result != nil {
+				d.After = shown(s.Result)
 			}
 		case Recreate:
 			d.Before, d.After = shown(s.Live), shown(s.Item.Body)

@@ -60,10 +60,8 @@ func (r *Releases) Repair(ctx context.Context, name string, o Options) (*Result,
 	if err != nil {
 		return result, err
 	}
-	a := &applier{
-		cluster: r.Cluster, namespace: r.Namespace, force: o.Force, override: true,
-		say: r.say, warn: r.Warn, inert: map[Ref]bool{},
-	}
+	a := r.applier(o)
+	a.override = true
 	if err := a.run(ctx, result.Plan); err != nil || o.Wait == WaitNot {
 		return result, err
 	}

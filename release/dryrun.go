@@ -46,7 +46,7 @@ func (r *Releases) compare(ctx context.Context, p Plan, o Options) error {
 			if err != nil {
 				return err
 			}
-			s.After = u
+			s.Result = u
 			if s.Action == Update && equality.Semantic.DeepEqual(essence(s.Live), essence(u)) {
 				s.Action = Leave
 			}

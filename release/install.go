@@ -60,10 +60,9 @@ func (r *Releases) install(ctx context.Context, name string, c Chart, o InstallO
 	if err := r.nameFree(name, history, o); err != nil {
 		return nil, err
 	}
-	if o.DryRun == DryRunNone && !c.SkipCRDs && len(c.Chart.CRDObjects()) > 0 {
-		if err := r.installCRDs(ctx, c.Chart, o.Options); err != nil {
-			return nil, err
-		}
+	crds, err := r.prepareCRDs(ctx, c, o.Options)
+	if err != nil {
+		return nil, err
 	}
 	revision := 1
 	if n := len(history); n > 0 {
@@ -83,7 +82,7 @@ func (r *Releases) install(ctx context.Context, name string, c Chart, o InstallO
 			Status: StatusPendingInstall, Description: "Initial install underway",
 		},
 	}
-	p, err := r.planFor(ctx, name, next.Manifest, history, o.Options)
+	p, err := r.planFor(ctx, name, next.Manifest, crds, history, o.Options)
 	if err != nil {
 		return nil, fmt.Errorf("unable to continue with install: %w", err)
 	}
@@ -93,7 +92,7 @@ func (r *Releases) install(ctx context.Context, name string, c Chart, o InstallO
 	result, err := r.carryOut(ctx, &change{
 		verb: "install", next: next, history: history, plan: p, options: o.Options, done: "Install complete",
 	})
-	result.createNamespace, result.skipCRDs = o.CreateNamespace, c.SkipCRDs
+	result.createNamespace, result.CRDs, result.crdPolicy = o.CreateNamespace, crds, c.CRDs
 	return result, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -153,13 +154,18 @@ func cleanStrings(u *unstructured.Unstructured, field string) error {
 }
 
 // resolve finds the collection of every item and settles its namespace: the
-// release's where the manifest names none, none for cluster-wide kinds. skip
-// decides what happens to items whose kind the cluster does not have (any more);
-// without it that is an error.
-func resolve(ctx context.Context, c Cluster, namespace string, items []*Item, skip func(*Item, error)) ([]*Item, error) {
+// release's where the manifest names none, none for cluster-wide kinds. Kinds that
+// the cluster lacks may be defined by the items themselves, or by crds. skip decides
+// what happens to items whose kind there is not (any more); without it that is an
+// error.
+func resolve(ctx context.Context, c Cluster, namespace string, items, crds []*Item, skip func(*Item, error)) ([]*Item, error) {
 	out := items[:0:0]
+	coming := definedKinds(slices.Concat(items, crds))
 	for _, i := range items {
 		kind, err := c.Kind(ctx, i.Body.GroupVersionKind())
+		if defined, ok := coming[i.Body.GroupVersionKind()]; ok && isNoMatch(err) {
+			kind, err = defined, nil
+		}
 		if err != nil {
 			if isNoMatch(err) && skip != nil {
 				skip(i, err)
@@ -189,7 +195,7 @@ func load(ctx context.Context, c Cluster, namespace, manifest string, skip func(
 	if err != nil {
 		return nil, err
 	}
-	return resolve(ctx, c, namespace, items, skip)
+	return resolve(ctx, c, namespace, items, nil, skip)
 }
 
 // mark makes the items part of a release.

@@ -30,7 +30,10 @@ type Step struct {
 	Action Action
 	Item   *Item                      // as wanted; for Delete and Keep as it was in the old manifest
 	Live   *unstructured.Unstructured // nil if there is none
-	After  *unstructured.Unstructured // what the server would make of it; of updates in dry runs
+	Result *unstructured.Unstructured // what the server would make of it; of updates in dry runs
+	After  []*Item                    // what has to be ready before
+
+	rank int // steps of one rank may be done side by side
 }
 
 // String is "update StatefulSet/mysql".
@@ -55,11 +58,14 @@ type planInput struct {
 	Live            map[Ref]*unstructured.Unstructured // what exists of both
 	// TakeOwnership adopts objects whoever they belong to.
 	TakeOwnership bool
+	// KindsOnly orders by kinds alone, as Helm does.
+	KindsOnly bool
 }
 
-// plan compares. It is a pure function. New objects come first, in Helm's order of
-// kinds; then what is no longer wanted goes, in Helm's order of removal. Errors:
-// *ConflictError for objects that exist and are not the release's.
+// plan compares. It is a pure function. New objects come first, in the order of what
+// refers to what and of kinds (see order); then what is no longer wanted goes, in
+// Helm's order of removal. Errors: *ConflictError for objects that exist and are not
+// the release's, and those of the annotations about order.
 func plan(in planInput) (Plan, error) {
 	var p Plan
 	var conflicts []string
@@ -92,7 +98,11 @@ func plan(in planInput) (Plan, error) {
 	if len(conflicts) > 0 {
 		return Plan{}, &ConflictError{Objects: conflicts, hint: "--take-ownership makes existing objects part of the release"}
 	}
-	sortSteps(p.Steps, engine.InstallsBefore)
+	if in.KindsOnly {
+		sortSteps(p.Steps, engine.InstallsBefore)
+	} else if err := order(p.Steps); err != nil {
+		return Plan{}, err
+	}
 	p.Steps = append(p.Steps, removals(in.Old, wanted, in.Live, in.Name, in.Namespace)...)
 	return p, nil
 }
@@ -123,16 +133,22 @@ func othersRelease(o *unstructured.Unstructured, name, namespace string) bool {
 	return ok && (owner != name || notes[namespaceAnnotation] != namespace)
 }
 
+// sortSteps orders by kinds, those of one kind having the same rank.
 func sortSteps(steps []Step, before func(a, b string) bool) {
 	sort.SliceStable(steps, func(i, j int) bool { return before(steps[i].Item.Kind, steps[j].Item.Kind) })
+	for n := 1; n < len(steps); n++ {
+		steps[n].rank = steps[n-1].rank
+		if steps[n].Item.Kind != steps[n-1].Item.Kind {
+			steps[n].rank++
+		}
+	}
 }
 
-// ranks cuts steps into runs of one action group and kind, which may be done side
-// by side.
+// ranks cuts steps into runs that may be done side by side.
 func ranks(steps []Step) [][]Step {
 	var out [][]Step
 	for _, s := range steps {
-		if n := len(out); n > 0 && out[n-1][0].Item.Kind == s.Item.Kind && removes(out[n-1][0]) == removes(s) {
+		if n := len(out); n > 0 && out[n-1][0].rank == s.rank && removes(out[n-1][0]) == removes(s) {
 			out[n-1] = append(out[n-1], s)
 			continue
 		}

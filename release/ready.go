@@ -2,6 +2,7 @@ package release
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -282,6 +283,23 @@ func (o fields) needs(condition string) (Phase, string) {
 		return Ready, ""
 	}
 	return Waiting, strings.TrimSuffix("not "+strings.ToLower(condition)+": "+text, ": ")
+}
+
+// table returns a table, shared with the object; nil if there is none.
+func (o fields) table(path ...string) fields {
+	v, _, err := unstructured.NestedFieldNoCopy(o, path...)
+	m, ok := v.(map[string]any)
+	if err != nil || !ok {
+		return nil
+	}
+	return m
+}
+
+// names tells whether a list of texts has one.
+func (o fields) names(list, text string) bool {
+	v, _, err := unstructured.NestedFieldNoCopy(o, list)
+	all, _ := v.([]any)
+	return err == nil && slices.Contains(all, any(text))
 }
 
 // maps returns a list of tables, shared with the object.

@@ -99,6 +99,7 @@ type Options struct {
 	Force          bool // recreate objects whose immutable fields change
 	ForceConflicts bool // take over fields that other managers own
 	TakeOwnership  bool // adopt objects of anybody
+	KindsOnly      bool // apply in Helm's order of kinds, whatever refers to what
 	CleanupOnFail  bool // remove what a failed operation created
 	Atomic         bool // go back when it fails; implies WaitBefore
 	HistoryMax     int  // revisions kept; 0: all

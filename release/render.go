@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -25,7 +24,7 @@ type Chart struct {
 	SkipSchema    bool
 	SchemaLibrary chart.SchemaLibrary // see engine.Input
 	Limits        engine.Limits
-	SkipCRDs      bool
+	CRDs          CRDPolicy
 	// PostRender changes the manifests (not the hooks); may be nil.
 	PostRender func(ctx context.Context, manifests []byte) ([]byte, error)
 }
@@ -151,44 +150,4 @@ func lookupAll(ctx context.Context, verbs object.Verbs, where object.Resource, a
 		"apiVersion": apiVersion, "kind": kind + "List", "items": items,
 		"metadata": map[string]any{"resourceVersion": l.ResourceVersion},
 	}, nil
-}
-
-// installCRDs creates the definitions of the chart's crds/ folders that do not
-// exist yet, and waits until they can be used (Helm's rule: never changed, never
-// removed).
-func (r *Releases) installCRDs(ctx context.Context, c *chart.Chart, o Options) error {
-	var text strings.Builder
-	for _, crd := range c.CRDObjects() {
-		text.WriteString("---\n# Source: " + crd.Filename + "\n" + string(crd.File.Data) + "\n")
-	}
-	items, err := load(ctx, r.Cluster, r.Namespace, text.String(), nil)
-	if err != nil {
-		return fmt.Errorf("crds: %w", err)
-	}
-	there, err := live(ctx, r.Cluster, items)
-	if err != nil {
-		return err
-	}
-	var created []*Item
-	for _, i := range items {
-		if there[i.Ref] != nil {
-			r.say("keeping %s, which exists", i.Ref)
-			continue
-		}
-		_, err := r.Cluster.Create(ctx, i.Where.Resource, i.Body, object.WriteOptions{FieldManager: fieldManager})
-		if err != nil && !apierrors.IsAlreadyExists(err) {
-			return &ObjectError{Object: i.Ref, Source: i.Source, Err: err}
-		}
-		r.say("created %s", i.Ref)
-		created = append(created, i)
-	}
-	if len(created) == 0 {
-		return nil
-	}
-	w := r.waiter(goalReady)
-	if err := w.wait(ctx, created, o.Timeout); err != nil {
-		return err
-	}
-	r.Cluster.Refresh()
-	return nil
 }

@@ -46,7 +46,7 @@ func (r *Releases) rollback(ctx context.Context, name string, o RollbackOptions)
 			Status: StatusPendingRollback, Description: fmt.Sprintf("Rollback to %d", target.Revision),
 		},
 	}
-	p, err := r.planFor(ctx, name, next.Manifest, history, o.Options)
+	p, err := r.planFor(ctx, name, next.Manifest, Plan{}, history, o.Options)
 	if err != nil {
 		return nil, err
 	}

@@ -32,10 +32,10 @@ type SavedPlan struct {
 	Options Options           `json:"options"`
 	Steps   []SavedStep       `json:"steps"`
 
-	CreateNamespace bool   `json:"createNamespace,omitempty"`
-	SkipCRDs        bool   `json:"skipCRDs,omitempty"`
-	KeepHistory     bool   `json:"keepHistory,omitempty"`
-	Cascade         string `json:"cascade,omitempty"`
+	CreateNamespace bool      `json:"createNamespace,omitempty"`
+	CRDs            CRDPolicy `json:"crds,omitempty"`
+	KeepHistory     bool      `json:"keepHistory,omitempty"`
+	Cascade         string    `json:"cascade,omitempty"`
 }
 
 // SavedStep is one step, with a digest of what existed; "" for nothing.
@@ -62,7 +62,7 @@ func (e *MovedError) Hint() string { return "make the plan again: pkg plan ... -
 func (res *Result) Save() *SavedPlan {
 	s := &SavedPlan{
 		Format: savedFormat, Verb: res.Verb, Name: res.Release.Name, Namespace: res.Release.Namespace,
-		Options: res.options, CreateNamespace: res.createNamespace, SkipCRDs: res.skipCRDs,
+		Options: res.options, CreateNamespace: res.createNamespace, CRDs: res.crdPolicy,
 		KeepHistory: res.uninstall.KeepHistory, Cascade: res.uninstall.Cascade,
 	}
 	if res.last != nil {
@@ -131,13 +131,12 @@ func (r *Releases) Apply(ctx context.Context, s *SavedPlan) (*Result, error) {
 	next.Labels, next.Info.LastDeployed = s.Labels, Time{r.Now()}
 	if s.Verb == "install" {
 		next.Info.FirstDeployed = next.Info.LastDeployed
-		if !s.SkipCRDs && next.Chart != nil && len(next.Chart.CRDObjects()) > 0 {
-			if err := r.installCRDs(ctx, next.Chart, o); err != nil {
-				return nil, err
-			}
-		}
 	}
-	p, err := r.planFor(ctx, s.Name, next.Manifest, history, o)
+	crds, err := r.prepareCRDs(ctx, Chart{Chart: next.Chart, CRDs: s.CRDs}, o)
+	if err != nil {
+		return nil, err
+	}
+	p, err := r.planFor(ctx, s.Name, next.Manifest, crds, history, o)
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,7 @@ func (r *Releases) uninstall(ctx context.Context, name string, o UninstallOption
 		}
 		return result, r.purge(ctx, history)
 	}
-	if result.Plan, err = r.planFor(ctx, name, "", history, o.Options); err != nil {
+	if result.Plan, err = r.planFor(ctx, name, "", Plan{}, history, o.Options); err != nil {
 		return nil, err
 	}
 	if o.saved != nil {
@@ -84,7 +84,8 @@ func (r *Releases) uninstall(ctx context.Context, name string, o UninstallOption
 	if err := r.store.update(ctx, last, r.Self.encode()); err != nil {
 		return result, err
 	}
-	a := &applier{cluster: r.Cluster, namespace: r.Namespace, propagation: how, say: r.say, warn: r.Warn, inert: map[Ref]bool{}}
+	a := r.applier(o.Options)
+	a.propagation = how
 	if err := a.run(ctx, result.Plan); err != nil {
 		return result, err
 	}

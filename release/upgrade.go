@@ -53,6 +53,10 @@ func (r *Releases) Upgrade(ctx context.Context, name string, c Chart, o UpgradeO
 	if c.Values, err = r.reuse(&c, current, o.Reuse); err != nil {
 		return nil, err
 	}
+	crds, err := r.prepareCRDs(ctx, c, o.Options)
+	if err != nil {
+		return nil, err
+	}
 	last := history[len(history)-1]
 	out, err := r.render(ctx, c, engine.Release{Name: name, Namespace: r.Namespace, Revision: last.Revision + 1, IsUpgrade: true}, o.DryRun == DryRunClient)
 	if err != nil {
@@ -67,16 +71,18 @@ func (r *Releases) Upgrade(ctx context.Context, name string, c Chart, o UpgradeO
 			Status: StatusPendingUpgrade, Description: "Preparing upgrade",
 		},
 	}
-	p, err := r.planFor(ctx, name, next.Manifest, history, o.Options)
+	p, err := r.planFor(ctx, name, next.Manifest, crds, history, o.Options)
 	if err != nil {
 		return nil, fmt.Errorf("unable to continue with update: %w", err)
 	}
 	if o.DryRun != DryRunNone {
 		next.Info.Description = dryRunComplete
 	}
-	return r.carryOut(ctx, &change{
+	result, err := r.carryOut(ctx, &change{
 		verb: "upgrade", previous: workedBefore(history), next: next, history: history, plan: p, options: o.Options, done: "Upgrade complete",
 	})
+	result.CRDs, result.crdPolicy = crds, c.CRDs
+	return result, err
 }
 
 // upgradeBase is the revision that an upgrade starts from: the last deployed one,

@@ -39,6 +39,8 @@ type changeFlags struct {
 	atomic         bool
 	historyMax     int
 	labels         map[string]string
+	crds           string
+	skipCRDs       bool
 
 	preview *preview // of pkg plan and pkg diff; nil executes
 }
@@ -72,6 +74,8 @@ func (c *changeFlags) addMaking(f *pflag.FlagSet) {
 	f.BoolVar(&c.atomic, "atomic", false, "the same as --rollback-on-failure")
 	f.BoolVar(&c.takeOwnership, "take-ownership", false, "make existing objects part of the release, whoever they belong to")
 	f.StringToStringVarP(&c.labels, "labels", "l", nil, "labels of the release's record, separated by comma; null removes one")
+	f.StringVar(&c.crds, "crds", "", "what becomes of the CRDs of the chart's crds folders: create those that are missing (the default), upgrade them, or skip them")
+	f.BoolVar(&c.skipCRDs, "skip-crds", false, "the same as --crds skip")
 	var ignored bool
 	for _, name := range []string{"disable-openapi-validation", "server-side"} {
 		f.BoolVar(&ignored, name, false, "accepted for helm's sake; without effect here")
@@ -101,6 +105,7 @@ func (c *changeFlags) options(a *app) (release.Options, error) {
 	case c.noWait, a.asHelm:
 		o.Wait = release.WaitNot
 	}
+	o.KindsOnly = a.asHelm
 	if c.preview != nil {
 		o.DryRun = release.DryRunServer
 		return o, c.preview.check()
@@ -122,6 +127,24 @@ func (c *changeFlags) options(a *app) (release.Options, error) {
 	return o, nil
 }
 
+// crdPolicy translates --crds and --skip-crds. Called as helm, an upgrade leaves
+// definitions alone.
+func (c *changeFlags) crdPolicy(a *app, upgrade bool) (release.CRDPolicy, error) {
+	switch p := release.CRDPolicy(c.crds); p {
+	case release.CRDsCreate, release.CRDsUpgrade, release.CRDsSkip:
+		if c.skipCRDs && p != release.CRDsSkip {
+			return "", usagef("--skip-crds and --crds %s exclude each other", c.crds)
+		}
+		return p, nil
+	case "":
+		if c.skipCRDs || a.asHelm && upgrade {
+			return release.CRDsSkip, nil
+		}
+		return release.CRDsCreate, nil
+	}
+	return "", usagef("--crds is create, upgrade or skip, not %q", c.crds)
+}
+
 // connectFor connects for an operation: for a dry run as a reader, else as one
 // that may install something or only changes what is there.
 func (a *app) connectFor(ctx context.Context, o release.Options, installs bool) (*connection, error) {
@@ -135,10 +158,10 @@ func (a *app) connectFor(ctx context.Context, o release.Options, installs bool) 
 }
 
 // releaseChart puts together what is rendered.
-func (a *app) releaseChart(res *repo.Resolved, values map[string]any, r renderFlags, p *postRenderer, skipCRDs bool) release.Chart {
+func (a *app) releaseChart(res *repo.Resolved, values map[string]any, r renderFlags, p *postRenderer, crds release.CRDPolicy) release.Chart {
 	out := release.Chart{
 		Chart: res.Chart, Source: release.Source{Ref: res.Source, RepoURL: res.RepoURL}, Values: values,
-		SubchartNotes: r.subchartNotes, EnableDNS: r.enableDNS, SkipSchema: r.skipSchema, SchemaLibrary: a.schemaLibrary, Limits: r.limits, SkipCRDs: skipCRDs,
+		SubchartNotes: r.subchartNotes, EnableDNS: r.enableDNS, SkipSchema: r.skipSchema, SchemaLibrary: a.schemaLibrary, Limits: r.limits, CRDs: crds,
 	}
 	if p.command != "" {
 		out.PostRender = func(ctx context.Context, manifests []byte) ([]byte, error) { return p.run(ctx, a, manifests) }

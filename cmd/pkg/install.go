@@ -25,7 +25,6 @@ type installOptions struct {
 
 	createNamespace bool
 	replace         bool
-	skipCRDs        bool
 	oldName         string
 	format          outputFormat
 }
@@ -68,7 +67,6 @@ The command waits until everything is ready and tells what it waits for.
 	}
 	f.BoolVar(&o.createNamespace, "create-namespace", false, "create the release namespace if not present")
 	f.BoolVar(&o.replace, "replace", false, "reuse the given name, only if that name is a deleted or failed release which remains in the history")
-	f.BoolVar(&o.skipCRDs, "skip-crds", false, "do not install the CRDs of the chart's crds folder")
 	f.StringVar(&o.oldName, "name", "", "helm 2's way to name a release")
 	f.Lookup("name").Hidden = true
 	return cmd
@@ -79,6 +77,10 @@ func runInstall(ctx context.Context, a *app, o *installOptions, args []string, f
 		return withHint(usagef("--name is helm 2's; a release's name is the first argument"), "pkg install %s %s", quote(o.oldName), quote(args[len(args)-1]))
 	}
 	opts, err := o.change.options(a)
+	if err != nil {
+		return err
+	}
+	crds, err := o.change.crdPolicy(a, false)
 	if err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func runInstall(ctx context.Context, a *app, o *installOptions, args []string, f
 	if err != nil {
 		return err
 	}
-	result, err := r.Install(ctx, name, a.releaseChart(res, values, o.render, &o.postRenderer, o.skipCRDs), release.InstallOptions{
+	result, err := r.Install(ctx, name, a.releaseChart(res, values, o.render, &o.postRenderer, crds), release.InstallOptions{
 		Options: opts, CreateNamespace: o.createNamespace, Replace: o.replace, Strict: a.asHelm,
 	})
 	if err != nil {

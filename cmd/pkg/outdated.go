@@ -161,8 +161,12 @@ func runUpgradeAll(ctx context.Context, a *app, o *upgradeOptions) error {
 	if err != nil {
 		return err
 	}
+	crds, err := o.change.crdPolicy(a, true)
+	if err != nil {
+		return err
+	}
 	upgrade := func(x outdatedRelease, opts release.Options) (*release.Result, error) {
-		rc := a.releaseChart(x.chart, values, o.render, &o.postRenderer, o.skipCRDs)
+		rc := a.releaseChart(x.chart, values, o.render, &o.postRenderer, crds)
 		result, err := r.Upgrade(ctx, x.Name, rc, release.UpgradeOptions{Options: opts, Reuse: o.reuse()})
 		if err != nil {
 			return result, fmt.Errorf("upgrade %s from %s to %s: %w", x.Name, x.Version, x.Latest, a.changeFailure(err, result))

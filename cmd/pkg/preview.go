@@ -213,6 +213,9 @@ func (v *previewed) steps(p painter) string {
 		default:
 			fmt.Fprintln(&b, "  "+title)
 		}
+		if len(d.ReadyBefore) > 0 {
+			fmt.Fprintln(&b, p.faint("      once ready: "+strings.Join(d.ReadyBefore, ", ")))
+		}
 		for _, f := range d.Fields {
 			fmt.Fprintf(&b, "      %s: %s -> %s\n", f.Path, p.red(inline(f.Before)), p.green(inline(f.After)))
 		}

@@ -16,10 +16,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/seed38700745/pkg/cluster/api"
 	"github.com/seed38700745/pkg/cluster/api/auth"
+	"github.com/seed38700745/pkg/cluster/api/crd"
 	"github.com/seed38700745/pkg/cluster/api/openapi"
 	"github.com/seed38700745/pkg/cluster/controller"
 	"github.com/seed38700745/pkg/cluster/kind"
@@ -52,7 +55,9 @@ func startTestCluster(t testing.TB) *testCluster {
 }
 
 func openTestCluster(dir string) (*testCluster, func() error, error) {
-	kinds := kind.NewRegistry(kind.All())
+	builtIn := kind.All()
+	crd.Complete(builtIn)
+	kinds := kind.NewRegistry(builtIn)
 	db, err := store.Open(filepath.Join(dir, "db"), store.Options{Codec: api.NewCodec(kinds)})
 	if err != nil {
 		return nil, nil, err
@@ -61,7 +66,9 @@ func openTestCluster(dir string) (*testCluster, func() error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	var crds *crd.Loop
 	s, err := api.New(api.Config{
+		Prune: func(gvk schema.GroupVersionKind, o *unstructured.Unstructured) []string { return crds.Prune(gvk, o) },
 		Store: db, Kinds: kinds, ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"), OpenAPI: documents,
 		Authorize: func(context.Context, auth.Attributes) (bool, string, error) { return true, "", nil },
 		Connect:   map[string]api.Connector{"pods/log": podLog, "nodes/proxy": nodeImages},
@@ -85,6 +92,8 @@ func openTestCluster(dir string) (*testCluster, func() error, error) {
 		}}).Run(ctx)
 	})
 	running.Go(func() { runPods(ctx, s) })
+	crds = crd.New(crd.Config{Verbs: s, Kinds: kinds, Documents: documents, Report: func(error) {}})
+	running.Go(func() { _ = crds.Run(ctx) })
 	c := &testCluster{verbs: s, server: httptest.NewUnstartedServer(s), kubeconfig: filepath.Join(dir, "kubeconfig")}
 	c.server.EnableHTTP2 = true
 	c.server.StartTLS()

@@ -28,7 +28,6 @@ type upgradeOptions struct {
 	resetValues     bool
 	reuseValues     bool
 	resetThenReuse  bool
-	skipCRDs        bool
 	format          outputFormat
 }
 
@@ -85,7 +84,6 @@ Without new values the release keeps its own.
 	f.BoolVar(&o.resetValues, "reset-values", false, "when upgrading, reset the values to the ones built into the chart")
 	f.BoolVar(&o.reuseValues, "reuse-values", false, "when upgrading, reuse the last release's values and merge in any overrides from the command line via --set and -f. If '--reset-values' is specified, this is ignored")
 	f.BoolVar(&o.resetThenReuse, "reset-then-reuse-values", false, "when upgrading, reset the values to the ones built into the chart, apply the last release's values and merge in any overrides from the command line via --set and -f. If '--reset-values' or '--reuse-values' is specified, this is ignored")
-	f.BoolVar(&o.skipCRDs, "skip-crds", false, "with --install, do not install the CRDs of the chart's crds folder")
 	f.IntVar(&o.change.historyMax, "history-max", defaultHistory, "limit the maximum number of revisions saved per release. Use 0 for no limit")
 	return cmd
 }
@@ -140,7 +138,11 @@ func runUpgrade(ctx context.Context, a *app, o *upgradeOptions, args []string) e
 	if o.installs(history) && o.format == "table" {
 		fmt.Fprintf(a.Out, "Release %q does not exist. Installing it now.\n", name)
 	}
-	rc := a.releaseChart(res, values, o.render, &o.postRenderer, o.skipCRDs)
+	crds, err := o.change.crdPolicy(a, !o.installs(history))
+	if err != nil {
+		return err
+	}
+	rc := a.releaseChart(res, values, o.render, &o.postRenderer, crds)
 	result, err := o.run(ctx, r, name, rc, history, opts)
 	if err != nil {
 		if a.asHelm {
