@@ -148,6 +148,29 @@ func TestSharedPIDNamespace(t *testing.T) {
 	}
 }
 
+func TestPIDNamespaceOfAnother(t *testing.T) {
+	f := newFixture(t)
+	pod := f.pod(nil)
+	first := f.start(pod, f.shell("sleep 1234; exit 0"))
+	debugger := f.shell("ps -o args; kill 1; sleep 100")
+	debugger.Name, debugger.PIDOf = "debugger", first.ID
+	second := f.start(pod, debugger)
+	eventually(t, "it sees the first's processes", func() bool {
+		return strings.Contains(f.output(second), "sleep 1234")
+	})
+	if err := f.StopContainer(t.Context(), pod, first.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	if c := f.wait(pod, second.ID); c.ExitCode != 137 {
+		t.Errorf("it ended with %d; the namespace's end ends it with 137", c.ExitCode)
+	}
+	late := f.shell("true")
+	late.Name, late.PIDOf = "late", first.ID
+	if _, err := f.StartContainer(t.Context(), pod, late); err == nil || !strings.Contains(err.Error(), "does not run") {
+		t.Errorf("beside a container that ended: %v", err)
+	}
+}
+
 func TestHostNamespaces(t *testing.T) {
 	f := newFixture(t)
 	pod := f.pod(func(s *cri.SandboxConfig) { s.HostPID, s.HostIPC, s.Hostname = true, true, "" })

@@ -34,12 +34,16 @@ func (s *sandbox) spec(rec *record, w *watch) (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
+	namespaces, err := s.namespaces(w, c.PIDOf)
+	if err != nil {
+		return nil, err
+	}
 	spec := &specs.Spec{
 		Version: specs.Version,
 		Root:    &specs.Root{Path: rootfs, Readonly: c.ReadonlyRootfs},
 		Process: process,
 		Linux: &specs.Linux{
-			Namespaces:        s.namespaces(w),
+			Namespaces:        namespaces,
 			CgroupsPath:       "/" + s.cgroup(rec.ID),
 			Resources:         resources(c.Resources),
 			RootfsPropagation: "rslave",
@@ -109,8 +113,9 @@ func (s *sandbox) environment(c cri.ContainerConfig) []string {
 }
 
 // namespaces: the network is the agent's, UTS and IPC are the shim's, the PID
-// namespace may be the pause process's; a missing entry means the host's.
-func (s *sandbox) namespaces(w *watch) []specs.LinuxNamespace {
+// namespace may be the pause process's or that of the container pidOf; a missing
+// entry means the host's.
+func (s *sandbox) namespaces(w *watch, pidOf string) ([]specs.LinuxNamespace, error) {
 	of := func(pid int, name string) string { return "/proc/" + strconv.Itoa(pid) + "/ns/" + name }
 	ns := []specs.LinuxNamespace{{Type: specs.MountNamespace}}
 	if s.config.NetNS != "" {
@@ -124,6 +129,12 @@ func (s *sandbox) namespaces(w *watch) []specs.LinuxNamespace {
 	}
 	switch {
 	case s.config.HostPID:
+	case pidOf != "":
+		target := s.record(pidOf)
+		if target == nil || target.pid() == 0 {
+			return nil, fmt.Errorf("container %s, whose processes are to be seen, does not run", pidOf)
+		}
+		ns = append(ns, specs.LinuxNamespace{Type: specs.PIDNamespace, Path: of(target.pid(), "pid")})
 	case w.pausePID != 0:
 		ns = append(ns, specs.LinuxNamespace{Type: specs.PIDNamespace, Path: of(w.pausePID, "pid")})
 	default:
@@ -132,7 +143,7 @@ func (s *sandbox) namespaces(w *watch) []specs.LinuxNamespace {
 	if cgroups.IsCgroup2UnifiedMode() {
 		ns = append(ns, specs.LinuxNamespace{Type: specs.CgroupNamespace})
 	}
-	return ns
+	return ns, nil
 }
 
 // sysctls adds to the pod's what containerd sets in a network of its own: any

@@ -66,7 +66,11 @@ func (c *nodes) reconcile(ctx context.Context, k object.Key) (time.Duration, err
 		c.mu.Unlock()
 		return 0, nil
 	}
-	lost := c.age(ctx, n) > nodeGrace
+	age, first := c.age(ctx, n)
+	if first {
+		c.events.Event(n, builtin.Nodes.Kind, "", corev1.EventTypeNormal, "RegisteredNode", "Node %[1]s event: Registered Node %[1]s in Controller", n.Name)
+	}
+	lost := age > nodeGrace
 	if lost {
 		if n, err = c.markLost(ctx, n); err != nil {
 			return 0, ignoreNotFound(err)
@@ -96,8 +100,9 @@ func (c *nodes) reconcile(ctx context.Context, k object.Key) (time.Duration, err
 	return nodePoll, nil
 }
 
-// age is how long ago the node's last sign of life was seen.
-func (c *nodes) age(ctx context.Context, n *corev1.Node) time.Duration {
+// age is how long ago the node's last sign of life was seen, and whether it is
+// the first of it.
+func (c *nodes) age(ctx context.Context, n *corev1.Node) (age time.Duration, first bool) {
 	sign := ""
 	if cond := nodeCondition(n, corev1.NodeReady); cond != nil {
 		sign = cond.LastHeartbeatTime.String()
@@ -107,12 +112,12 @@ func (c *nodes) age(ctx context.Context, n *corev1.Node) time.Duration {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b := c.beats[n.Name]
+	b, known := c.beats[n.Name]
 	if b.seen.IsZero() || b.sign != sign {
 		b = heartbeat{sign, c.now()}
 		c.beats[n.Name] = b
 	}
-	return c.now().Sub(b.seen)
+	return c.now().Sub(b.seen), !known
 }
 
 // markLost sets the conditions that the node's agent keeps to Unknown.

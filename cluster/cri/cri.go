@@ -98,6 +98,9 @@ type ContainerConfig struct {
 	Devices     []Device
 	Resources   Resources
 	StopSignal  string // "SIGTERM" when empty
+	// PIDOf is the ID of a running container of the pod whose processes this
+	// one sees, in its PID namespace; empty: it has the one that the sandbox says.
+	PIDOf string
 	// TerminationMessagePath is inside the container; its host file is one
 	// of the Mounts.
 	TerminationMessagePath string

@@ -94,6 +94,8 @@ type Agent struct {
 	// capacity is what the machine has, read once at New.
 	capacity corev1.ResourceList
 	machine  corev1.NodeSystemInfo
+	// cordoned is what the Node said last; keepNode's own.
+	cordoned *bool
 
 	mu      sync.Mutex
 	workers map[string]*worker // by pod UID; guarded by mu

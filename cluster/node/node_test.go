@@ -160,7 +160,7 @@ func TestPodRuns(t *testing.T) {
 		if s.ContainerID != "pkg://c1" || !s.Ready || !*s.Started || s.RestartCount != 0 || s.State.Running == nil {
 			t.Errorf("container status %+v", s)
 		}
-		for _, e := range []string{`Pulling: Pulling image "web:1"`, "Created: Created container: main", "Started: Started container main",
+		for _, e := range []string{`Pulling: Pulling image "web:1"`, "Created: Container created", "Started: Container started",
 			`Pulled: Successfully pulled image "web:1" in 0s (0s including waiting). Image size: 42 bytes; made from Debian packages`} {
 			w.wantEvent(e)
 		}

@@ -93,6 +93,22 @@ func ephemeral(pod *corev1.Pod, i int) *corev1.Container {
 	return (*corev1.Container)(&pod.Spec.EphemeralContainers[i].EphemeralContainerCommon)
 }
 
+// target returns the ID of the container whose processes the ephemeral container
+// called name is to see; "" for none, and for every other container.
+func (v view) target(name string) (id string, err error) {
+	for _, c := range v.pod.Spec.EphemeralContainers {
+		if c.Name != name || c.TargetContainerName == "" {
+			continue
+		}
+		r := v.latest[c.TargetContainerName]
+		if r == nil || !r.running() {
+			return "", fmt.Errorf("unable to find target container %s: it does not run", c.TargetContainerName)
+		}
+		return r.ID, nil
+	}
+	return "", nil
+}
+
 func isEphemeral(pod *corev1.Pod, name string) bool {
 	return slices.ContainsFunc(pod.Spec.EphemeralContainers, func(c corev1.EphemeralContainer) bool { return c.Name == name })
 }

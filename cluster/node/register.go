@@ -73,6 +73,10 @@ func (a *Agent) updateNode(ctx context.Context, always bool) (written bool, err 
 	if err != nil {
 		return false, fmt.Errorf("node %s: %w", a.Name, err)
 	}
+	if a.cordoned == nil {
+		a.nodeEvent(node, news{corev1.EventTypeNormal, "Starting", "Starting kubelet."})
+	}
+	a.cordonNews(node)
 	if labels := merged(node.Labels, a.nodeLabels()); !maps.Equal(labels, node.Labels) {
 		changed := node.DeepCopy()
 		changed.Labels = labels
@@ -91,6 +95,9 @@ func (a *Agent) updateNode(ctx context.Context, always bool) (written bool, err 
 	changed.Status = status
 	if _, err = builtin.Nodes.UpdateStatus(ctx, a.Verbs, changed, object.WriteOptions{FieldManager: "kubelet"}); err != nil {
 		return false, fmt.Errorf("status of node %s: %w", a.Name, err)
+	}
+	for _, e := range statusNews(a.Name, node.Status, status) {
+		a.nodeEvent(changed, e)
 	}
 	return true, nil
 }

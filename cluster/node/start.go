@@ -40,6 +40,9 @@ func (w *worker) start(ctx context.Context, v view, s starting, paths map[string
 		return false
 	}
 	c, err := w.containerConfig(ctx, v.pod, s, image, paths)
+	if err == nil {
+		c.PIDOf, err = v.target(s.spec.Name)
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			w.failed(v.pod, s.spec.Name, errContainerConfig, err.Error(), delay{until: w.agent.Now().Add(configRetry)})
@@ -56,8 +59,8 @@ func (w *worker) start(ctx context.Context, v view, s starting, paths map[string
 	}
 	delete(w.problems, s.spec.Name)
 	delete(w.delays, s.spec.Name)
-	w.event(v.pod, s.spec.Name, corev1.EventTypeNormal, "Created", "Created container: "+s.spec.Name)
-	w.event(v.pod, s.spec.Name, corev1.EventTypeNormal, "Started", "Started container "+s.spec.Name)
+	w.event(v.pod, s.spec.Name, corev1.EventTypeNormal, "Created", "Container created")
+	w.event(v.pod, s.spec.Name, corev1.EventTypeNormal, "Started", "Container started")
 	w.dropOldAttempts(ctx, v, s)
 	h := health{Started: s.spec.StartupProbe == nil, Ready: s.spec.ReadinessProbe == nil}
 	if s.spec.Lifecycle == nil || s.spec.Lifecycle.PostStart == nil {
@@ -150,7 +153,7 @@ func (w *worker) image(ctx context.Context, pod *corev1.Pod, c *corev1.Container
 	policy := cmp.Or(cri.PullPolicy(c.ImagePullPolicy), cri.PullIfNotPresent)
 	present, have := w.agent.Images.Present(c.Image)
 	if have && policy != cri.PullAlways {
-		w.event(pod, c.Name, corev1.EventTypeNormal, "Pulled", withOrigin(fmt.Sprintf("Container image %q already present on machine", c.Image), present))
+		w.event(pod, c.Name, corev1.EventTypeNormal, "Pulled", withOrigin(fmt.Sprintf("Container image %q already present on machine and can be accessed by the pod", c.Image), present))
 		return present, true
 	}
 	if policy == cri.PullNever {

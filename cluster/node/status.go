@@ -80,6 +80,9 @@ func podStatus(r report) corev1.PodStatus {
 		debuggers = append(debuggers, *ephemeral(r.pod, i))
 	}
 	s.EphemeralContainerStatuses = r.containerStatuses(debuggers, old.EphemeralContainerStatuses, false)
+	for i := range s.EphemeralContainerStatuses {
+		s.EphemeralContainerStatuses[i].Ready = false // no part of what the pod is for
+	}
 	s.Phase = r.phase()
 	s.Reason, s.Message = "", r.origins()
 	if r.failed != nil {

@@ -125,22 +125,23 @@ func (u unfit) String() string {
 	if u.nodes == 0 {
 		return "no nodes available to schedule pods"
 	}
-	why := u.whole
+	why, claims := u.whole, ""
 	if why == "" {
-		why = counted(u.reasons)
+		// Kubernetes' plugin for device claims has its say about every pod.
+		why, claims = counted(u.reasons), "no new claims to deallocate, "
 	}
 	switch {
 	case u.preempting:
 		return fmt.Sprintf("0/%d nodes are available: %s.", u.nodes, why)
 	case u.preemption != "":
-		return fmt.Sprintf("0/%d nodes are available: %s. preemption: %s", u.nodes, why, u.preemption)
+		return fmt.Sprintf("0/%d nodes are available: %s. %spreemption: %s", u.nodes, why, claims, u.preemption)
 	}
 	preemption := map[string]int{
 		"Preemption is not helpful for scheduling":     u.hopeless,
 		"No preemption victims found for incoming pod": u.nodes - u.hopeless,
 	}
-	return fmt.Sprintf("0/%d nodes are available: %s. preemption: 0/%d nodes are available: %s.",
-		u.nodes, why, u.nodes, counted(preemption))
+	return fmt.Sprintf("0/%d nodes are available: %s. %spreemption: 0/%d nodes are available: %s.",
+		u.nodes, why, claims, u.nodes, counted(preemption))
 }
 
 // counted words reasons as "1 Insufficient cpu, 2 Too many pods".

@@ -58,22 +58,22 @@ func TestPlaceReasons(t *testing.T) {
 	}{
 		{"no nodes", testPod("p", "1", "1Gi"), nil, "no nodes available to schedule pods"},
 		{"memory", testPod("p", "1", "4Gi"), []*nodeInfo{newNodeInfo(testNode("a", "2", "2Gi"), nil)},
-			"0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are available: 1 " + hopeless},
+			"0/1 nodes are available: 1 Insufficient memory. no new claims to deallocate, preemption: 0/1 nodes are available: 1 " + hopeless},
 		{"taken", testPod("p", "1", "1Gi"), []*nodeInfo{newNodeInfo(testNode("a", "1", "2Gi"), []*corev1.Pod{testPod("q", "500m", "1Gi")})},
-			"0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."},
+			"0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."},
 		{"several", testPod("p", "4", "1Gi", func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{"disk": "ssd"} }), []*nodeInfo{
 			newNodeInfo(testNode("a", "8", "8Gi"), nil), newNodeInfo(testNode("b", "1", "512Mi", labeled("disk", "ssd")), nil),
 			newNodeInfo(testNode("c", "8", "8Gi", tainted), nil)},
 			"0/3 nodes are available: 1 Insufficient cpu, 1 Insufficient memory, 1 node(s) didn't match Pod's node affinity/selector, " +
-				"1 node(s) had untolerated taint(s). preemption: 0/3 nodes are available: 3 " + hopeless},
+				"1 node(s) had untolerated taint(s). no new claims to deallocate, preemption: 0/3 nodes are available: 3 " + hopeless},
 		{"cordoned", testPod("p", "1", "1Gi"), []*nodeInfo{newNodeInfo(testNode("a", "8", "8Gi", func(n *corev1.Node) { n.Spec.Unschedulable = true }), nil)},
-			"0/1 nodes are available: 1 node(s) were unschedulable. preemption: 0/1 nodes are available: 1 " + hopeless},
+			"0/1 nodes are available: 1 node(s) were unschedulable. no new claims to deallocate, preemption: 0/1 nodes are available: 1 " + hopeless},
 		{"host port", testPod("p", "1", "1Gi", hostPort80), []*nodeInfo{newNodeInfo(testNode("a", "8", "8Gi"), []*corev1.Pod{testPod("q", "1", "1Gi", hostPort80)})},
-			"0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."},
+			"0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."},
 		{"too many", testPod("p", "0", "0"), []*nodeInfo{newNodeInfo(testNode("a", "8", "8Gi", func(n *corev1.Node) {
 			n.Status.Allocatable[corev1.ResourcePods] = resource.MustParse("1")
 		}), []*corev1.Pod{testPod("q", "1", "1Gi")})},
-			"0/1 nodes are available: 1 Too many pods. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."},
+			"0/1 nodes are available: 1 Too many pods. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			chosen, why := place(c.pod, world{nodes: c.nodes})

@@ -98,7 +98,7 @@ func TestSchedulerPreempts(t *testing.T) {
 		create(t, w, builtin.Pods, testPod("patient", "2", "1Gi", func(p *corev1.Pod) { p.Spec.PriorityClassName = "patient" }))
 		settle(time.Second)
 		if c := podNamed(t, w, "patient").Status.Conditions; len(c) != 1 ||
-			c[0].Message != "0/1 nodes are available: 1 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never." {
+			c[0].Message != "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never." {
 			t.Errorf("a pod that must not preempt: %+v", c)
 		}
 		if err := builtin.Pods.Delete(ctx, w, "default", "patient", object.DeleteOptions{GracePeriodSeconds: new(int64(0))}); err != nil {

@@ -128,7 +128,7 @@ func TestSchedulerSaysWhyAndRetries(t *testing.T) {
 		create(t, w, builtin.Pods, testPod("big", "1", "4Gi"))
 		settle(time.Second)
 		p := podNamed(t, w, "big")
-		const want = "0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+		const want = "0/1 nodes are available: 1 Insufficient memory. no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
 		if len(p.Status.Conditions) != 1 || p.Status.Conditions[0].Reason != "Unschedulable" || p.Status.Conditions[0].Message != want {
 			t.Errorf("conditions %+v", p.Status.Conditions)
 		}
