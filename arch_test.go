@@ -49,6 +49,7 @@ var allowed = map[string][]string{
 	"cluster/image":           {"cluster/cri"},
 	"cluster/container":       {"cluster/cri", "cluster/container/wire"},
 	"cluster/container/wire":  {},
+	"cluster/meter":           {"cluster/api", "cluster/kind", "cluster/store"},
 	"cluster":                 nil, // everybody but cmd
 	"cmd/internal":            {"cluster/kind/manifest"},
 	"cmd/pkg": {"chart", "charts", "engine", "repo", "release", "cluster/object", "cluster/client",
@@ -66,7 +67,7 @@ var testOnly = []string{"cluster/isolate", "cluster/store/powercut", "cluster/st
 // onlyIn pins libraries to the parts that may link them, directly or not.
 var onlyIn = map[string][]string{
 	"github.com/opencontainers/runc/libcontainer": {"cmd/helper"},
-	"go.etcd.io/bbolt":                            {"cluster/store", "cluster/store/storetest", "cluster/api", "cluster", "cmd/pkgd"},
+	"go.etcd.io/bbolt":                            {"cluster/store", "cluster/store/storetest", "cluster/api", "cluster/meter", "cluster", "cmd/pkgd"},
 }
 
 // listed is what `go list` says of a package.

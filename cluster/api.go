@@ -64,7 +64,9 @@ func (k *Cluster) newAPI() error {
 			return k.crds.Prune(gvk, o)
 		},
 		OpenAPI: k.documents,
+		Observe: k.meter.Begin,
 		Paths: map[string]http.Handler{
+			"/metrics": k.meter,
 			// Profiles, as kube-apiserver serves them: for administrators.
 			"/debug/pprof/profile":   http.HandlerFunc(pprof.Profile),
 			"/debug/pprof/heap":      pprof.Handler("heap"),

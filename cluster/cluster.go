@@ -28,6 +28,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -43,6 +44,7 @@ import (
 	"github.com/seed38700745/pkg/cluster/image"
 	"github.com/seed38700745/pkg/cluster/instance"
 	"github.com/seed38700745/pkg/cluster/kind"
+	"github.com/seed38700745/pkg/cluster/meter"
 	"github.com/seed38700745/pkg/cluster/network"
 	"github.com/seed38700745/pkg/cluster/node"
 	"github.com/seed38700745/pkg/cluster/pki"
@@ -89,6 +91,7 @@ type Cluster struct {
 	controller *controller.Set
 	crds       *crd.Loop
 	metrics    *metrics.Sampler
+	meter      *meter.Meter
 	recorders  []*event.Recorder
 }
 
@@ -128,7 +131,7 @@ func Open(c Config) (_ *Cluster, err error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	k := &Cluster{config: c, log: c.Logger, agentPipe: newPipe()}
+	k := &Cluster{config: c, log: c.Logger, agentPipe: newPipe(), meter: meter.New(meter.Version{Product: c.Version, Kubernetes: c.Kubernetes})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, k.Close())
@@ -178,10 +181,13 @@ func (k *Cluster) openAPI() (err error) {
 	kinds := kind.All()
 	crd.Complete(kinds)
 	k.kinds = kind.NewRegistry(kinds)
-	k.store, err = store.Open(c.home("store", "pkg.db"), store.Options{Codec: api.NewCodec(k.kinds), Logger: k.log})
+	k.store, err = store.Open(c.home("store", "pkg.db"), store.Options{
+		Codec: api.NewCodec(k.kinds), Logger: k.log, Committed: k.meter.Committed,
+	})
 	if err != nil {
 		return err
 	}
+	k.meter.Register(meter.Storage(k.store, k.kinds, c.home("store", "pkg.db")))
 	if k.documents, err = openapi.Load(); err != nil {
 		return err
 	}
@@ -229,8 +235,10 @@ func (k *Cluster) recorder(component, host string) *event.Recorder {
 func (k *Cluster) buildControl() {
 	k.controller = controller.New(controller.Config{
 		Verbs: k.api, Logger: k.log, Resources: k.resources, RootCA: k.pki.CA(), VolumesDir: k.config.home("volumes"),
+		Queues: k.meter.Queues(),
 	})
-	k.scheduler = scheduler.New(scheduler.Config{Verbs: k.api, Recorder: k.recorder("default-scheduler", ""), Logger: k.log})
+	k.scheduler = scheduler.New(scheduler.Config{Verbs: k.api, Recorder: k.recorder("default-scheduler", ""), Logger: k.log,
+		Attempted: func(result string, took time.Duration) { k.meter.Scheduled(scheduler.Name, result, took) }})
 }
 
 // resources lists what the API stores, for garbage collection and namespaces.

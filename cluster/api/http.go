@@ -38,11 +38,19 @@ type request struct {
 	user   auth.User
 	served kind.Served // of resource requests that are not virtual
 	warned int         // bytes of warnings sent
+	// missing: there is no such resource or path.
+	missing bool
 }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := &request{Request: r, server: s, w: w, route: parseRoute(r)}
+	if s.Observe != nil {
+		answer := &watched{ResponseWriter: w}
+		q.w, w = answer, answer
+		ended := s.Observe(q.observed())
+		defer func() { ended(Outcome{Code: answer.code, Bytes: answer.bytes, Served: !q.missing}) }()
+	}
 	defer q.recover()
 	w.Header().Set("Cache-Control", "no-cache, private")
 	if err := q.serve(); err != nil {
@@ -236,6 +244,8 @@ func (q *request) warn(text string) {
 
 // fail answers with an error.
 func (q *request) fail(err error) {
+	_, known := q.server.Kinds.ForGVR(q.gvr)
+	q.missing = !known && q.server.virtual[q.gvr] == nil
 	if errors.Is(err, context.Canceled) && q.Request.Context().Err() == context.Canceled {
 		return // nobody is listening
 	}

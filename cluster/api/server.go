@@ -81,6 +81,10 @@ type Config struct {
 	// Checks are asked by /healthz, /livez and /readyz.
 	Checks []Check
 
+	// Observe is told of every request, and what it returns of the request's
+	// end; nil: nobody is.
+	Observe func(Observed) (ended func(Outcome))
+
 	Version string           // "v1.36.3"
 	Now     func() time.Time // nil: time.Now
 	Logger  *slog.Logger     // nil: discards

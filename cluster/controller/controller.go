@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/util/workqueue"
 
 	"github.com/seed38700745/pkg/cluster/event"
 	"github.com/seed38700745/pkg/cluster/object"
@@ -50,6 +51,9 @@ type Config struct {
 	// VolumesDir is the folder on the nodes under which dynamically
 	// provisioned local volumes live.
 	VolumesDir string
+
+	// Queues is told of the loops' work queues; nil: nobody is.
+	Queues workqueue.MetricsProvider
 }
 
 // Resource is one collection that the API serves.
@@ -87,7 +91,7 @@ func (s *Set) Run(ctx context.Context) error {
 	for _, r := range s.recorders {
 		group.Go(func() error { return r.Run(ctx) })
 	}
-	feeds := newFeeds(s.verbs, loops)
+	feeds := newFeeds(s.verbs, s.cfg.Queues, loops)
 	group.Go(func() error { return feeds.run(ctx) })
 	for _, l := range loops {
 		group.Go(func() error { return l.run(ctx, feeds, s.log) })

@@ -5,14 +5,17 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/util/workqueue"
 
 	"github.com/seed38700745/pkg/cluster/object"
 )
 
 // feeds shares one watch of each resource among all loops that need it.
-// Subscriptions are made before run begins to follow.
+// Subscriptions are made before run begins to follow. It also knows whom the
+// loops' queues report to.
 type feeds struct {
 	verbs      object.Verbs
+	metrics    workqueue.MetricsProvider
 	byResource map[object.Resource]*feed // fixed after newFeeds
 	subscribed sync.WaitGroup            // one for each loop
 }
@@ -26,8 +29,8 @@ type feed struct {
 	subscribers []func(change) // guarded by mu; fixed once subscribed
 }
 
-func newFeeds(v object.Verbs, loops []*loop) *feeds {
-	f := &feeds{verbs: v, byResource: map[object.Resource]*feed{}}
+func newFeeds(v object.Verbs, metrics workqueue.MetricsProvider, loops []*loop) *feeds {
+	f := &feeds{verbs: v, metrics: metrics, byResource: map[object.Resource]*feed{}}
 	for _, l := range loops {
 		f.subscribed.Add(1)
 		for _, s := range l.sources {

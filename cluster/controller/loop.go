@@ -53,8 +53,9 @@ type queue = workqueue.TypedRateLimitingInterface[object.Key]
 // run works until ctx ends. The loop starts when all its sources are known, so
 // that the first reconcile sees a complete world.
 func (l *loop) run(ctx context.Context, f *feeds, log *slog.Logger) error {
-	q := workqueue.NewTypedRateLimitingQueue(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[object.Key](retryFirst, retryMost))
+	q := workqueue.NewTypedRateLimitingQueueWithConfig(
+		workqueue.NewTypedItemExponentialFailureRateLimiter[object.Key](retryFirst, retryMost),
+		workqueue.TypedRateLimitingQueueConfig[object.Key]{Name: l.name, MetricsProvider: f.metrics})
 	for _, src := range l.sources {
 		f.subscribe(src.resource, func(c change) {
 			for _, k := range src.keys(c) {

@@ -40,6 +40,9 @@ type Config struct {
 	Recorder *event.Recorder  // nil: the Scheduler makes and runs its own
 	Now      func() time.Time // nil: time.Now
 	Logger   *slog.Logger     // nil: nothing is logged
+	// Attempted is told of each try to place a pod: "scheduled",
+	// "unschedulable" or "error"; nil: nobody is.
+	Attempted func(result string, took time.Duration)
 }
 
 // Scheduler places pods. Make one with New; Run works until its context ends.
@@ -59,6 +62,9 @@ func New(c Config) *Scheduler {
 	s := &Scheduler{cfg: c, verbs: c.Verbs, events: c.Recorder, now: c.Now, log: c.Logger}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if s.cfg.Attempted == nil {
+		s.cfg.Attempted = func(string, time.Duration) {}
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -121,6 +127,8 @@ func (s *Scheduler) try(ctx context.Context, w *waitingPod) (*waitingPod, string
 		s.refuse(ctx, w, corev1.PodReasonSchedulingGated, "Scheduling is blocked due to non-empty scheduling gates", "")
 		return w, ""
 	}
+	begun, result := s.now(), "error"
+	defer func() { s.cfg.Attempted(result, s.now().Sub(begun)) }()
 	world, err := s.world(ctx, pod)
 	if err != nil {
 		s.log.Warn("read what a placement needs", "pod", object.KeyOf(pod).String(), "error", err)
@@ -133,6 +141,7 @@ func (s *Scheduler) try(ctx context.Context, w *waitingPod) (*waitingPod, string
 		s.start = (s.start + enough(n)) % n
 	}
 	if chosen == nil {
+		result = "unschedulable"
 		s.unfit(ctx, w, world, why)
 		return w, ""
 	}
@@ -142,9 +151,11 @@ func (s *Scheduler) try(ctx context.Context, w *waitingPod) (*waitingPod, string
 		s.queue.retry(w)
 		return w, ""
 	case !ready:
+		result = "unschedulable"
 		s.queue.await(w) // its claims are being bound
 		return w, ""
 	}
+	result = "scheduled"
 	s.cache.assume(pod, chosen.node.Name)
 	s.queue.nominate(pod, "")
 	return w, chosen.node.Name

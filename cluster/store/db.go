@@ -26,6 +26,10 @@ type Options struct {
 	// Logger hears of lazy writes that the disk refuses; nil: nobody.
 	Logger *slog.Logger
 
+	// Committed is told of each commit of so many objects: how long it took with
+	// its fsync, and what the disk said. The writer calls it; nil: nobody is.
+	Committed func(objects int, took time.Duration, err error)
+
 	// History says for how long a watch can be resumed.
 	History History
 }
@@ -108,6 +112,9 @@ func Open(path string, o Options) (*DB, error) {
 		done:  make(chan struct{}),
 	}
 	db.writer = newWriter(d, trees, start, db.publish, o.Logger)
+	if o.Committed != nil {
+		db.writer.committed = o.Committed
+	}
 	db.state.Store(db.writer.view())
 	go func() { // ends when Close closes the queue, and Close waits for it
 		defer close(db.done)

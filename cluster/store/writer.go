@@ -50,6 +50,8 @@ type writer struct {
 	publish  func(*view, []change)
 	shown    map[object.Resource]*tree // the published copies
 	logger   *slog.Logger
+	// committed is told of each commit.
+	committed func(objects int, took time.Duration, err error)
 }
 
 func newWriter(d *disk, trees map[object.Resource]*tree, revision int64, publish func(*view, []change), l *slog.Logger) *writer {
@@ -58,6 +60,7 @@ func newWriter(d *disk, trees map[object.Resource]*tree, revision int64, publish
 	for r, t := range trees {
 		w.shown[r] = t.Copy()
 	}
+	w.committed = func(int, time.Duration, error) {}
 	if w.logger == nil {
 		w.logger = slog.New(slog.DiscardHandler)
 	}
@@ -261,7 +264,10 @@ func (w *writer) commit(p *plan) error {
 	if p != nil {
 		maps.Copy(all, p.records)
 	}
-	if err := w.disk.commit(all, w.revision); err != nil {
+	begun := time.Now()
+	err := w.disk.commit(all, w.revision)
+	w.committed(len(all), time.Since(begun), err)
+	if err != nil {
 		return err
 	}
 	clear(w.lazy)
