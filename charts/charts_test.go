@@ -247,6 +247,9 @@ func TestSchemasRefuseMistakes(t *testing.T) {
 		"auth: {username: \"a'b\"}":             "mysql",
 		"primary: {persistence: {size: large}}": "mysql",
 		"service: {type: Nodeport}":             "mysql",
+		"architecture: cluster":                 "mysql",
+		"secondary: {replicaCount: -1}":         "mysql",
+		"replication: {semiSync: off}":          "mysql",
 		"replicas: 3":                           "nginx",
 		"replicaCount: many":                    "nginx",
 	} {

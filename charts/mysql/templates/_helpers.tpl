@@ -54,6 +54,41 @@ list: the context, the given password, the key in the Secret. */}}
 {{- end -}}
 {{- end -}}
 
+{{/* Whether there are replicas: "true" or nothing. */}}
+{{- define "mysql.replicated" -}}
+{{- if eq .Values.architecture "replication" -}}true{{- end -}}
+{{- end -}}
+
+{{/* The name of the replicas' objects; 42 characters of the release's leave it as
+long as the primary's may be. */}}
+{{- define "mysql.secondary.fullname" -}}
+{{- printf "%s-secondary" (include "mysql.fullname" . | trunc 42 | trimSuffix "-") -}}
+{{- end -}}
+
+{{/* Replicas bear another name than the primary, whose selectors cannot change once
+they are there and must not match them. */}}
+{{- define "mysql.secondary.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "mysql.name" . }}-secondary
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "mysql.secondary.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "mysql.secondary.selectorLabels" . }}
+app.kubernetes.io/component: secondary
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{/* The primary's own name, which its pod keeps whether it is ready or not. */}}
+{{- define "mysql.primary.host" -}}
+{{- $name := include "mysql.fullname" . -}}
+{{ $name }}-0.{{ $name }}-headless.{{ .Release.Namespace }}.svc
+{{- end -}}
+
+{{/* Where the primary gives copies of its data to new replicas. */}}
+{{- define "mysql.clonePort" -}}3307{{- end -}}
+
 {{/* How the probes ask: as root over the socket, which needs no network. */}}
 {{- define "mysql.ping" -}}
 exec:
