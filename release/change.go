@@ -115,7 +115,14 @@ func (r *Releases) perform(ctx context.Context, c *change) error {
 	if c.options.Wait != WaitAfter {
 		return nil
 	}
-	return r.await(ctx, c, a)
+	if err := r.await(ctx, c, a); err != nil {
+		return err
+	}
+	before := c.next.Chart
+	if err := r.noteImages(ctx, c.next, c.plan.items()); err != nil || c.next.Chart == before {
+		return err
+	}
+	return r.store.update(ctx, c.next, "")
 }
 
 func (r *Releases) applyBetweenHooks(ctx context.Context, c *change, a *applier) error {
@@ -131,6 +138,9 @@ func (r *Releases) applyBetweenHooks(ctx context.Context, c *change, a *applier)
 	}
 	if c.options.Wait == WaitBefore {
 		if err := r.await(ctx, c, a); err != nil {
+			return err
+		}
+		if err := r.noteImages(ctx, c.next, c.plan.items()); err != nil {
 			return err
 		}
 	}

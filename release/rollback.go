@@ -3,6 +3,8 @@ package release
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // RollbackOptions qualify Rollback.
@@ -12,7 +14,8 @@ type RollbackOptions struct {
 	Revision int
 }
 
-// Rollback makes a new revision with the content of an earlier one. Errors:
+// Rollback makes a new revision with the content of an earlier one. Its images are
+// those that it ran, by digest, where the names stand for others by now. Errors:
 // *NotFoundError, *BusyError, *ConflictError, and those of waiting.
 func (r *Releases) Rollback(ctx context.Context, name string, o RollbackOptions) (*Result, error) {
 	if o.DryRun != DryRunNone {
@@ -37,9 +40,19 @@ func (r *Releases) rollback(ctx context.Context, name string, o RollbackOptions)
 	if err != nil {
 		return nil, err
 	}
+	pinned := pins(target, workedBefore(history))
+	manifest, err := pinImages(target.Manifest, pinned)
+	if err != nil {
+		return nil, fmt.Errorf("revision %d: %w", target.Revision, err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(pinned)) {
+		if manifest != target.Manifest {
+			r.say("image %s as revision %d ran it", pinned[name], target.Revision)
+		}
+	}
 	next := &Release{
 		Name: name, Namespace: r.Namespace, Revision: current.Revision + 1,
-		Chart: target.Chart, Config: target.Config, Manifest: target.Manifest, Hooks: copyHooks(target.Hooks),
+		Chart: target.Chart, Config: target.Config, Manifest: manifest, Hooks: copyHooks(target.Hooks),
 		Labels: mergeLabels(target.Labels, nil),
 		Info: &Info{
 			FirstDeployed: current.Info.FirstDeployed, LastDeployed: Time{r.Now()}, Notes: target.Info.Notes,

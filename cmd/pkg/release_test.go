@@ -346,3 +346,42 @@ func TestLeaseLostByServer(t *testing.T) {
 	_ = cmd.Wait()
 	c.mustRun(t, 0, "install", appChart)
 }
+
+// TestRollbackRestoresImages: a rollback runs the images that the revision ran, also
+// where their names stand for others by now; where they do not, nothing is pinned.
+func TestRollbackRestoresImages(t *testing.T) {
+	c := startTestCluster(t)
+	image := func() string {
+		out, _ := c.mustRun(t, 0, "get", "manifest", "app")
+		_, rest, _ := strings.Cut(out, "image: ")
+		line, _, _ := strings.Cut(rest, "\n")
+		return line
+	}
+	c.mustRun(t, 0, "install", "app", appChart)
+	first := image()
+	c.mustRun(t, 0, "upgrade", "app", "--set", "config=false")
+	c.mustRun(t, 0, "rollback", "app", "1")
+	if got := image(); got != first {
+		t.Errorf("the same image is now named %s, not %s", got, first)
+	}
+	c.builds.Add(1)
+	c.mustRun(t, 0, "upgrade", "app", "--set", "tag=new")
+	c.mustRun(t, 0, "upgrade", "app", "--set", "tag=ok,config=false")
+	_, talk := c.mustRun(t, 0, "rollback", "app", "1")
+	want := first + strings.TrimPrefix(imageDigest(first, 0), "registry.test/app")
+	wantIn(t, "rollback", talk, "image "+want+" as revision 1 ran it")
+	if got := image(); got != want {
+		t.Errorf("rolled back to %s, not %s", got, want)
+	}
+	pods, err := builtin.Pods.List(t.Context(), c.verbs, object.ListOptions{Namespace: "default"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pods {
+		if p.DeletionTimestamp == nil && p.Spec.Containers[0].Image != want {
+			t.Errorf("pod %s runs %s", p.Name, p.Spec.Containers[0].Image)
+		}
+	}
+	out, _ := c.mustRun(t, 0, "plan", "upgrade", "app", "--reuse-values")
+	wantIn(t, "the next upgrade", out, want+`" -> "`+first)
+}

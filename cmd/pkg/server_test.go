@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/pem"
 	"fmt"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +39,7 @@ type testCluster struct {
 	verbs      object.Verbs
 	kubeconfig string
 	server     *httptest.Server
+	builds     *atomic.Int64 // how often the images behind all tags were built anew
 }
 
 // startTestCluster runs a cluster until the test ends.
@@ -91,10 +94,11 @@ func openTestCluster(dir string) (*testCluster, func() error, error) {
 			return out
 		}}).Run(ctx)
 	})
-	running.Go(func() { runPods(ctx, s) })
+	builds := &atomic.Int64{}
+	running.Go(func() { runPods(ctx, s, builds) })
 	crds = crd.New(crd.Config{Verbs: s, Kinds: kinds, Documents: documents, Report: func(error) {}})
 	running.Go(func() { _ = crds.Run(ctx) })
-	c := &testCluster{verbs: s, server: httptest.NewUnstartedServer(s), kubeconfig: filepath.Join(dir, "kubeconfig")}
+	c := &testCluster{builds: builds, verbs: s, server: httptest.NewUnstartedServer(s), kubeconfig: filepath.Join(dir, "kubeconfig")}
 	c.server.EnableHTTP2 = true
 	c.server.StartTLS()
 	stop := func() error {
@@ -127,6 +131,17 @@ contexts:
 `, c.server.URL, ca), 0o600)
 }
 
+// imageDigest is what a registry would answer for an image's name after a number of
+// builds.
+func imageDigest(image string, builds int64) string {
+	repository, _, pinned := strings.Cut(image, "@")
+	if pinned {
+		return image
+	}
+	repository = repository[:strings.LastIndex(repository, ":")]
+	return fmt.Sprintf("%s@sha256:%x", repository, sha256.Sum256(fmt.Appendf(nil, "%s %d", image, builds)))
+}
+
 // podLog answers for the agent.
 func podLog(w http.ResponseWriter, _ *http.Request, t api.Target) error {
 	_, err := fmt.Fprintf(w, "log of %s\n", t.Object.GetName())
@@ -136,7 +151,7 @@ func podLog(w http.ResponseWriter, _ *http.Request, t api.Target) error {
 // runPods does what agents do, by the tag of a pod's first image: "crash" ends
 // badly again and again, "missing" can not be pulled, "hold" does nothing. Other
 // pods become ready or, if they are not to be restarted, succeed.
-func runPods(ctx context.Context, verbs object.Verbs) {
+func runPods(ctx context.Context, verbs object.Verbs, builds *atomic.Int64) {
 	_ = builtin.Pods.Follow(ctx, verbs, object.WatchOptions{}, func(p *corev1.Pod, deleted bool) {
 		if deleted {
 			return
@@ -146,7 +161,7 @@ func runPods(ctx context.Context, verbs object.Verbs) {
 			_, _ = verbs.Delete(ctx, builtin.Pods.Resource, object.KeyOf(p), object.DeleteOptions{GracePeriodSeconds: &now})
 			return
 		}
-		status := podStatus(p)
+		status := podStatus(p, imageDigest(p.Spec.Containers[0].Image, builds.Load()))
 		if status == "" || p.Status.Phase != "" && p.Status.Phase != corev1.PodPending {
 			return
 		}
@@ -159,12 +174,12 @@ func runPods(ctx context.Context, verbs object.Verbs) {
 }
 
 // podStatus is the status patch that a pod's image asks for.
-func podStatus(p *corev1.Pod) string {
+func podStatus(p *corev1.Pod, imageID string) string {
 	c := p.Spec.Containers[0]
 	_, tag, _ := strings.Cut(c.Image[strings.LastIndex(c.Image, "/")+1:], ":")
 	now := time.Now().UTC().Format(time.RFC3339)
 	container := func(state string, ready bool, restarts int, last string) string {
-		return fmt.Sprintf(`[{"name":%q,"image":%q,"imageID":"","ready":%t,"restartCount":%d,"state":{%s},"lastState":{%s}}]`, c.Name, c.Image, ready, restarts, state, last)
+		return fmt.Sprintf(`[{"name":%q,"image":%q,"imageID":%q,"ready":%t,"restartCount":%d,"state":{%s},"lastState":{%s}}]`, c.Name, c.Image, imageID, ready, restarts, state, last)
 	}
 	conditions := func(ready metav1.ConditionStatus) string {
 		return fmt.Sprintf(`[{"type":"PodScheduled","status":"True"},{"type":"Ready","status":%q,"lastTransitionTime":%q},{"type":"ContainersReady","status":%[1]q}]`, ready, now)
