@@ -94,7 +94,7 @@ func TestDiff(t *testing.T) {
 	out, _ = c.mustRun(t, 0, "diff", "revision", "app", "1", "2")
 	wantIn(t, "diff revision", out, "-       - image: registry.test/app:ok\n+       - image: registry.test/app:new\n")
 	out, _ = c.mustRun(t, 0, "diff", "rollback", "app", "1")
-	wantIn(t, "diff rollback", out, "+       - image: registry.test/app:ok\n")
+	wantIn(t, "diff rollback", out, "+       - image: registry.test/app:ok@sha256:") // as revision 1 ran it
 	c.mustRun(t, 0, "diff", "live", "app", "--exit-code")
 }
 
