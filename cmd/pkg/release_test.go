@@ -70,7 +70,7 @@ func TestLife(t *testing.T) {
 	out, _ = c.mustRun(t, 0, "history", "mysql")
 	wantIn(t, "history", out, "superseded", "Rollback to 1")
 	out, _ = c.mustRun(t, 0, "status", "mysql")
-	wantIn(t, "status", out, "StatefulSet/mysql     \tready")
+	wantIn(t, "status", out, "✓ StatefulSet/mysql", "1 of 1 ready", "└ ✓ Pod/mysql-0", "PersistentVolumeClaim/data-mysql-0")
 	out, _ = c.mustRun(t, 0, "uninstall", "mysql")
 	wantIn(t, "uninstall", out, `release "mysql" uninstalled`)
 	if _, err := builtin.Pods.Get(t.Context(), c.verbs, "default", "mysql-0"); !apierrors.IsNotFound(err) {

@@ -94,7 +94,7 @@ func (a *app) printRelease(w io.Writer, r *release.Release, o printOptions) erro
 		fmt.Fprintf(&b, "DESCRIPTION: %s\n", r.Info.Description)
 	}
 	if o.resources != "" {
-		fmt.Fprintf(&b, "RESOURCES:\n%s\n", o.resources)
+		b.WriteString(o.resources + "\n")
 	}
 	printTests(&b, r)
 	if a.global.Debug {
