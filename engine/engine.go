@@ -14,12 +14,14 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"sort"
 	"strings"
 
 	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/engine/gotemplate"
 	"github.com/seed38700745/pkg/engine/internal/chartutil"
 )
 
@@ -101,17 +103,40 @@ func (o *Output) CRDManifest() string {
 	return b.String()
 }
 
+// prepare makes a copy of the chart with its dependencies processed, and the values
+// that its templates see.
+func prepare(in Input, warn chart.Warn) (*chart.Chart, map[string]any, error) {
+	c := chart.Clone(in.Chart)
+	// Dependencies are processed on the user's values as given.
+	if err := chart.ProcessDependencies(c, in.Values, warn); err != nil {
+		return nil, nil, err
+	}
+	vals, err := chart.Coalesce(c, in.Values, warn)
+	return c, vals, err
+}
+
+// warnings keeps what is to be said if the rendering counts.
+type warnings []func(chart.Warn)
+
+func (w *warnings) add(format string, args ...any) {
+	*w = append(*w, func(warn chart.Warn) { warn(format, args...) })
+}
+
+func (w *warnings) pass(warn chart.Warn) {
+	if warn == nil {
+		return
+	}
+	for _, say := range *w {
+		say(warn)
+	}
+}
+
 // render is Render without its watch.
 func render(ctx context.Context, in Input) (*Output, error) {
 	if in.Capabilities == nil {
 		in.Capabilities = DefaultCapabilities()
 	}
-	c := chart.Clone(in.Chart)
-	// Dependencies are processed on the user's values as given.
-	if err := chart.ProcessDependencies(c, in.Values, in.Warn); err != nil {
-		return nil, err
-	}
-	vals, err := chart.Coalesce(c, in.Values, in.Warn)
+	c, vals, err := prepare(in, in.Warn)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +149,19 @@ func render(ctx context.Context, in Input) (*Output, error) {
 	if want := c.Metadata.KubeVersion; want != "" && !chart.CompatibleVersion(want, kube) {
 		return nil, &TemplateError{Message: fmt.Sprintf("chart requires kubeVersion: %s which is incompatible with Kubernetes %s", want, kube)}
 	}
-	files, err := renderFiles(ctx, in, c, vals)
+	said := &warnings{}
+	quick := in
+	quick.Warn = said.add
+	files, err := renderFiles(ctx, quick, c, vals, true)
+	if errors.Is(err, gotemplate.ErrRefused) && ctx.Err() == nil {
+		// Templates may have changed the values: again from the beginning.
+		if c, vals, err = prepare(in, nil); err != nil {
+			return nil, err
+		}
+		files, err = renderFiles(ctx, in, c, vals, false)
+	} else {
+		said.pass(in.Warn)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -5,14 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"text/template"
-	"text/template/parse"
 
 	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/engine/gotemplate"
 	"github.com/seed38700745/pkg/engine/internal/chartutil"
 )
 
@@ -32,10 +29,6 @@ const (
 	failEnd   = "HELM_ERR_END"
 )
 
-// rootName is the name of the template set; tpl's texts carry it too, and messages
-// quote it.
-const rootName = "gotpl"
-
 // run is one rendering of one chart tree.
 type run struct {
 	ctx    context.Context
@@ -47,21 +40,23 @@ type run struct {
 
 	written int64 // bytes, by all templates
 	writes  int   // calls of Write
-	texts   map[string]*tplText
-	funcs   template.FuncMap // of the root set; only names matter to the parser
 	files   map[string]renderable
 }
 
-// tplText is a parsed argument of tpl.
-type tplText struct {
-	tree    *parse.Tree // nil: the text has no actions, or must be parsed in a clone
-	plain   bool        // the text has no actions and is its own result
-	defines bool        // the text defines templates, which must not outlive the call
+// templates are all templates of a chart tree, parsed: by the quick engine, or by
+// text/template, which knows everything and words the errors.
+type templates interface {
+	// execute runs a template by its name.
+	execute(out *writer, name string, data any) error
+	// executeText runs a text as a template, for tpl. Templates that the text defines
+	// are gone afterwards.
+	executeText(out *writer, text string, data any) error
 }
 
 // renderFiles executes every template that is not a partial; the result maps the
-// template's path to its text.
-func renderFiles(ctx context.Context, in Input, c *chart.Chart, vals map[string]any) (rendered map[string]string, err error) {
+// template's path to its text. Quickly means by the quick engine, which may refuse
+// with gotemplate.ErrRefused: then vals may have been changed by templates.
+func renderFiles(ctx context.Context, in Input, c *chart.Chart, vals map[string]any, quickly bool) (rendered map[string]string, err error) {
 	service := in.Release.Service
 	if service == "" {
 		service = "Helm"
@@ -80,31 +75,27 @@ func renderFiles(ctx context.Context, in Input, c *chart.Chart, vals map[string]
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	r := &run{ctx: ctx, cancel: cancel, in: in, active: map[string]int{}, texts: map[string]*tplText{}, files: map[string]renderable{}}
+	r := &run{ctx: ctx, cancel: cancel, in: in, active: map[string]int{}, files: map[string]renderable{}}
 	collect(c, top, r.files)
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("rendering template failed: %v", p)
 		}
 	}()
-	return r.all(c)
+	order := parseOrder(r.files)
+	var set templates
+	if quickly {
+		set, err = newQuickTemplates(r, order)
+	} else {
+		set, err = newTextTemplates(r, c, order)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.all(c, set, order)
 }
 
-func (r *run) all(c *chart.Chart) (map[string]string, error) {
-	set := template.New(rootName).Option(r.missingKey())
-	r.funcs = r.funcMap(set)
-	set.Funcs(r.funcs)
-	order := parseOrder(r.files)
-	for i, parsed := range r.parseFiles(order) {
-		if parsed.err != nil {
-			return nil, r.parseError(c, order[i], parsed.err)
-		}
-		for name, tree := range parsed.trees {
-			if _, err := set.AddParseTree(name, tree); err != nil {
-				return nil, err
-			}
-		}
-	}
+func (r *run) all(c *chart.Chart, set templates, order []string) (map[string]string, error) {
 	rendered := make(map[string]string, len(order))
 	for _, name := range order {
 		if isPartial(name) {
@@ -116,10 +107,13 @@ func (r *run) all(c *chart.Chart) (map[string]string, error) {
 		file := r.files[name]
 		file.dot["Template"] = chartutil.Values{"Name": name, "BasePath": file.basePath}
 		out := writer{run: r}
-		if err := set.ExecuteTemplate(&out, name, file.dot); err != nil {
+		if err := set.execute(&out, name, file.dot); err != nil {
 			var limit *LimitError
 			if errors.As(context.Cause(r.ctx), &limit) {
 				return nil, limit
+			}
+			if errors.Is(err, gotemplate.ErrRefused) {
+				return nil, err
 			}
 			return nil, r.execError(c, name, err)
 		}
@@ -128,61 +122,12 @@ func (r *run) all(c *chart.Chart) (map[string]string, error) {
 	return rendered, nil
 }
 
-// parsedFile is what one file defines, itself included.
-type parsedFile struct {
-	trees map[string]*parse.Tree
-	err   error
-}
-
-// parallelText is the size of all templates, in bytes, from which several goroutines
-// parse them: below that starting them takes longer.
-const parallelText = 32 << 10
-
-// parseFiles parses the files in the given order. Parsing one does not depend on
-// another, so that large charts use all processors.
-func (r *run) parseFiles(order []string) []parsedFile {
-	parsed := make([]parsedFile, len(order))
-	size := 0
-	for _, name := range order {
-		size += len(r.files[name].text)
-	}
-	workers := runtime.GOMAXPROCS(0)
-	if size < parallelText {
-		workers = 1
-	}
-	var next atomic.Int64
-	work := func() {
-		for {
-			i := int(next.Add(1)) - 1
-			if i >= len(order) {
-				return
-			}
-			name := order[i]
-			parsed[i].trees, parsed[i].err = parse.Parse(name, r.files[name].text, "", "", r.funcs, builtins)
-		}
-	}
-	var wg sync.WaitGroup
-	for range workers - 1 {
-		wg.Go(work)
-	}
-	work()
-	wg.Wait()
-	return parsed
-}
-
-func (r *run) missingKey() string {
-	if r.in.Strict {
-		return "missingkey=error"
-	}
-	return "missingkey=zero"
-}
-
 // withoutNoValue removes what text/template prints for a missing value.
 func withoutNoValue(s string) string { return strings.ReplaceAll(s, "<no value>", "") }
 
 // funcMap returns the functions of a template set: the shared ones, and those that
 // close over the set or over this run.
-func (r *run) funcMap(set *template.Template) template.FuncMap {
+func (r *run) funcMap(set templates) template.FuncMap {
 	m := maps.Clone(sharedFuncs())
 	maps.Copy(m, r.setFuncs(set))
 	maps.Copy(m, r.boundedFuncs(m))
@@ -201,11 +146,11 @@ func (r *run) funcMap(set *template.Template) template.FuncMap {
 }
 
 // setFuncs are the functions that find templates, which a clone must find anew.
-func (r *run) setFuncs(set *template.Template) template.FuncMap {
+func (r *run) setFuncs(set templates) template.FuncMap {
 	return template.FuncMap{"include": r.include(set), "tpl": r.tpl(set)}
 }
 
-func (r *run) include(set *template.Template) func(string, any) (string, error) {
+func (r *run) include(set templates) func(string, any) (string, error) {
 	return func(name string, data any) (string, error) {
 		if r.active[name] > maxInclude || r.depth > maxNested {
 			return "", fmt.Errorf("rendering template has a nested reference name: %s: unable to execute template", name)
@@ -220,15 +165,13 @@ func (r *run) include(set *template.Template) func(string, any) (string, error) 
 			r.depth--
 		}()
 		out := writer{run: r}
-		err := set.ExecuteTemplate(&out, name, data)
+		err := set.execute(&out, name, data)
 		return out.String(), err
 	}
 }
 
-// tpl renders a text as a template. Helm clones the whole set for each call, so
-// that templates the text defines are gone afterwards. Most texts define none: then
-// running the parsed text inside the set gives the same, and it is parsed once.
-func (r *run) tpl(set *template.Template) func(string, any) (string, error) {
+// tpl renders a text as a template.
+func (r *run) tpl(set templates) func(string, any) (string, error) {
 	return func(text string, data any) (string, error) {
 		if r.nested >= maxTpl {
 			return "", fmt.Errorf("tpl is nested more than %d times: does the text call itself?", maxTpl)
@@ -236,70 +179,18 @@ func (r *run) tpl(set *template.Template) func(string, any) (string, error) {
 		if r.ctx.Err() != nil {
 			return "", context.Cause(r.ctx)
 		}
-		r.nested++
-		defer func() { r.nested-- }()
-		t, err := r.parseText(text)
-		if err != nil {
-			return "", fmt.Errorf("cannot parse template %q: %w", text, err)
-		}
-		if t.plain {
+		if !strings.Contains(text, "{{") {
 			return withoutNoValue(text), nil
 		}
-		var run *template.Template
-		if !t.defines {
-			run = set.New(rootName)
-			run.Tree = t.tree
-		} else {
-			clone, err := set.Clone()
-			if err != nil {
-				return "", fmt.Errorf("cannot clone template: %w", err)
-			}
-			clone.Option(r.missingKey()).Funcs(r.setFuncs(clone))
-			if run, err = clone.New(rootName).Parse(text); err != nil {
-				return "", fmt.Errorf("cannot parse template %q: %w", text, err)
-			}
-		}
+		r.nested++
+		defer func() { r.nested-- }()
 		out := writer{run: r}
-		if err := run.Execute(&out, data); err != nil {
-			return "", fmt.Errorf("error during tpl function execution for %q: %w", text, err)
+		if err := set.executeText(&out, text, data); err != nil {
+			return "", err
 		}
 		return withoutNoValue(out.String()), nil
 	}
 }
-
-func (r *run) parseText(text string) (*tplText, error) {
-	if t, ok := r.texts[text]; ok {
-		return t, nil
-	}
-	if !strings.Contains(text, "{{") {
-		t := &tplText{plain: true}
-		r.texts[text] = t
-		return t, nil
-	}
-	trees, err := parse.Parse(rootName, text, "", "", r.funcs, builtins)
-	if err != nil {
-		return nil, fmt.Errorf("template: %w", trimTemplatePrefix(err))
-	}
-	t := &tplText{tree: trees[rootName]}
-	t.defines = len(trees) > 1 || t.tree == nil
-	r.texts[text] = t
-	return t, nil
-}
-
-// trimTemplatePrefix undoes the prefix that package parse already puts there.
-func trimTemplatePrefix(err error) error {
-	return errors.New(strings.TrimPrefix(err.Error(), "template: "))
-}
-
-// builtins are text/template's own functions; the parser wants to know their names
-// only.
-var builtins = func() map[string]any {
-	m := map[string]any{}
-	for _, name := range strings.Fields("and call eq ge gt html index js le len lt ne not or print printf println slice urlquery") {
-		m[name] = true
-	}
-	return m
-}()
 
 func (r *run) required(text string, v any) (any, error) {
 	if v != nil && v != "" {

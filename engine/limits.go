@@ -119,17 +119,33 @@ type writer struct {
 	run *run
 }
 
-// Write is what the template engine calls, for every piece of text.
+// Write is what template engines call for every piece of text.
 func (w *writer) Write(p []byte) (int, error) {
-	r := w.run
-	r.written += int64(len(p))
-	if r.in.Limits.Output > 0 && r.written > r.in.Limits.Output {
-		return 0, r.stop("more than "+bytesText(r.in.Limits.Output)+" of text", "max-render-output")
-	}
-	if r.writes++; r.writes%1024 == 0 && r.ctx.Err() != nil {
-		return 0, context.Cause(r.ctx)
+	if err := w.count(len(p)); err != nil {
+		return 0, err
 	}
 	return w.Builder.Write(p)
+}
+
+// WriteString is Write for strings.
+func (w *writer) WriteString(s string) (int, error) {
+	if err := w.count(len(s)); err != nil {
+		return 0, err
+	}
+	return w.Builder.WriteString(s)
+}
+
+// count adds n bytes to what the run has written.
+func (w *writer) count(n int) error {
+	r := w.run
+	r.written += int64(n)
+	if r.in.Limits.Output > 0 && r.written > r.in.Limits.Output {
+		return r.stop("more than "+bytesText(r.in.Limits.Output)+" of text", "max-render-output")
+	}
+	if r.writes++; r.writes%1024 == 0 && r.ctx.Err() != nil {
+		return context.Cause(r.ctx)
+	}
+	return nil
 }
 
 // stop ends the whole rendering with a limit.
