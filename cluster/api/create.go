@@ -252,6 +252,7 @@ func (s *Server) namespaceOpen(k *kind.Kind, o object.Object) error {
 var (
 	namespaces      = object.Resource{Resource: "namespaces"}
 	pods            = object.Resource{Resource: "pods"}
+	claims          = object.Resource{Resource: "persistentvolumeclaims"}
 	serviceAccounts = object.Resource{Resource: "serviceaccounts"}
 )
 
@@ -277,7 +278,7 @@ func (s *Server) admitCreate(ctx context.Context, o object.Object) error {
 			}
 		}
 	case *corev1.PersistentVolumeClaim:
-		admit.Claim(s.Store, o)
+		return refused(claims, o.Name, admit.Claim(s.Store, o))
 	case *corev1.Namespace:
 		admit.Namespace(o)
 	}

@@ -1,7 +1,8 @@
 // Package admit completes new objects from what else there is in the cluster,
 // as Kubernetes' built-in admission plugins do: pods get their service
-// account's token and pull secrets, default tolerations and priority; claims
-// the default storage class; namespaces their finalizer.
+// account's token and pull secrets, default tolerations and priority, and the
+// requests and limits of the namespace's LimitRanges, which are also checked;
+// claims the default storage class; namespaces their finalizer.
 //
 // The functions change the object they are given, which belongs to the caller.
 package admit
@@ -33,6 +34,9 @@ var (
 
 // Pod admits a new pod. Errors: ErrNoAccount, or what else forbids it.
 func Pod(s store.Store, p *corev1.Pod) error {
+	if err := limitPod(s, p); err != nil {
+		return err
+	}
 	if err := account(s, p); err != nil {
 		return err
 	}
@@ -214,10 +218,13 @@ func priorityClass(s store.Store, name string) (*schedulingv1.PriorityClass, err
 const defaultClass = "storageclass.kubernetes.io/is-default-class"
 
 // Claim gives a claim without a storage class the default one: the newest, if
-// there are several.
-func Claim(s store.Store, c *corev1.PersistentVolumeClaim) {
+// there are several. Its error says which LimitRange rule forbids the claim.
+func Claim(s store.Store, c *corev1.PersistentVolumeClaim) error {
+	if err := limitClaim(s, c); err != nil {
+		return err
+	}
 	if c.Spec.StorageClassName != nil || c.Annotations[corev1.BetaStorageClassAnnotation] != "" {
-		return
+		return nil
 	}
 	var best *storagev1.StorageClass
 	s.Snapshot().Ascend(storageClasses, "", object.Key{}, func(o object.Object) bool {
@@ -231,6 +238,7 @@ func Claim(s store.Store, c *corev1.PersistentVolumeClaim) {
 		name := best.Name
 		c.Spec.StorageClassName = &name
 	}
+	return nil
 }
 
 // Namespace makes a new namespace active, and held by the finalizer that the

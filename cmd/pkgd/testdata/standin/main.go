@@ -42,12 +42,17 @@ func main() {
 	}
 }
 
-// serve PORT answers HTTP with the pod's name; /healthz is well for ten seconds,
-// for those that send the header which the example's probe has.
+// serve PORT answers HTTP with the pod's name; /client with the name and where the
+// request comes from; /healthz is well for ten seconds, for those that send the
+// header which the example's probe has.
 func serve(args []string) error {
 	start := time.Now()
 	host, _ := os.Hostname()
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "this is", host) })
+	http.HandleFunc("/client", func(w http.ResponseWriter, r *http.Request) {
+		from, _, _ := net.SplitHostPort(r.RemoteAddr)
+		fmt.Fprintln(w, host, from)
+	})
 	http.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) {
 		if time.Since(start) > 10*time.Second || r.Header.Get("Custom-Header") != "Awesome" {
 			http.Error(w, "not well", http.StatusInternalServerError)
