@@ -145,6 +145,11 @@ func (s *Server) createNamed(ctx context.Context, w write, o object.Object) (obj
 			return nil, asStatus(err)
 		}
 	}
+	counted, err := s.withinQuota(k, o, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer counted()
 	release, err := s.allocate(o, nil, w.DryRun)
 	if err != nil {
 		return nil, err

@@ -121,6 +121,7 @@ type Server struct {
 	Config
 	managed   *managed.Fields
 	services  *alloc.Services
+	quotas    quotas
 	snapshots snapshots
 	frames    wire.FrameCache
 	virtual   map[schema.GroupVersionResource]*Virtual

@@ -118,6 +118,11 @@ func (s *Server) replace(ctx context.Context, w write, old, o object.Object) (ou
 			return nil, false, asStatus(err)
 		}
 	}
+	counted, err := s.withinQuota(k, o, old)
+	if err != nil {
+		return nil, false, err
+	}
+	defer counted()
 	release, err := s.allocate(o, old, w.DryRun)
 	if err != nil {
 		return nil, false, err

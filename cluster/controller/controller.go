@@ -130,6 +130,7 @@ func (s *Set) loops() []*loop {
 		newDisruptions(s).loop(),
 		newPodGC(s).loop(),
 		newAggregation(s).loop(),
+		newQuotas(s).loop(),
 	}
 }
 

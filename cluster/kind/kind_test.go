@@ -164,7 +164,7 @@ func TestActed(t *testing.T) {
 		}
 	}
 	want := []string{
-		"ConfigMap", "Endpoints", "Event", "Namespace", "Node", "PersistentVolumeClaim", "PersistentVolume", "Pod", "Secret",
+		"ConfigMap", "Endpoints", "Event", "LimitRange", "Namespace", "Node", "PersistentVolumeClaim", "PersistentVolume", "Pod", "ResourceQuota", "Secret",
 		"ServiceAccount", "Service", "CustomResourceDefinition", "ControllerRevision", "DaemonSet", "Deployment", "ReplicaSet",
 		"StatefulSet", "CronJob", "Job", "Lease", "EndpointSlice", "PodDisruptionBudget", "ClusterRoleBinding", "ClusterRole", "RoleBinding", "Role", "PriorityClass", "StorageClass",
 	}

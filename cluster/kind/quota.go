@@ -11,6 +11,7 @@ import (
 func limitRange() *Kind {
 	k := defineNamespaced[corev1.LimitRange, corev1.LimitRangeList](corev1.SchemeGroupVersion, "LimitRange", "limitranges", "limits")
 	k.Default = on(defaults.LimitRange)
+	k.Acted = true
 	k.Columns, k.Row = createdTable()
 	k.Validate = check(validate.LimitRange)
 	return k
@@ -21,6 +22,7 @@ func resourceQuota() *Kind {
 		corev1.SchemeGroupVersion, "ResourceQuota", "resourcequotas", "quota")
 	status(k, func(to, from *corev1.ResourceQuota) { to.Status = from.Status })
 	k.Default = on(defaults.ResourceQuota)
+	k.Acted = true
 	k.Columns, k.Row = table.ResourceQuotaColumns(), row(table.ResourceQuotaRow)
 	k.Validate = check(validate.ResourceQuota)
 	k.ValidateUpdate = checkBoth(validate.ResourceQuotaUpdate)

@@ -28,7 +28,7 @@ func TestKubectl(t *testing.T) {
 		{"deployments", deployments}, {"streams", streams}, {"editing", editing}, {"invalid", invalidObjects},
 		{"definitions", definitions}, {"roles", roles}, {"deleting", deleting}, {"asking", asking},
 		{"troubles", podTroubles}, {"lives", podLives}, {"contents", podContents},
-		{"services", services}, {"names", dnsNames}, {"stateful", stateful},
+		{"services", services}, {"names", dnsNames}, {"stateful", stateful}, {"limited", limited},
 	}
 	for _, p := range parts {
 		t.Run(p.name, func(t *testing.T) { p.run(m.space(t, p.name)) })

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/seed38700745/pkg/cluster/api"
@@ -112,12 +113,60 @@ func TestNewestDefaultClassWins(t *testing.T) {
 		{Group: "storage.k8s.io", Resource: "storageclasses"}: {class("a", 1), class("b", 3), class("c", 2)},
 	})
 	var c corev1.PersistentVolumeClaim
-	if admit.Claim(s, &c); c.Spec.StorageClassName == nil || *c.Spec.StorageClassName != "b" {
+	if err := admit.Claim(s, &c); err != nil || c.Spec.StorageClassName == nil || *c.Spec.StorageClassName != "b" {
 		t.Errorf("class %v", c.Spec.StorageClassName)
 	}
 	none := ""
 	c.Spec.StorageClassName = &none
-	if admit.Claim(s, &c); *c.Spec.StorageClassName != "" {
+	if err := admit.Claim(s, &c); err != nil || *c.Spec.StorageClassName != "" {
 		t.Error("a claim that wants no class got one")
 	}
+}
+
+func TestLimitRangesCompleteAndCheckPods(t *testing.T) {
+	s := open(t, map[object.Resource][]object.Object{
+		{Resource: "serviceaccounts"}: {&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "default"}}},
+		{Resource: "limitranges"}: {&corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "l"}, Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{
+			{Type: corev1.LimitTypeContainer, Default: list("500m", "1Gi"), DefaultRequest: list("100m", "64Mi"), Max: list("1", "2Gi"), Min: list("50m", "32Mi"),
+				MaxLimitRequestRatio: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10")}},
+			{Type: corev1.LimitTypePod, Max: list("1500m", "4Gi")},
+			{Type: corev1.LimitTypePersistentVolumeClaim, Max: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},
+		}}}},
+	})
+	p := pod("")
+	if err := admit.Pod(s, p); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Annotations["kubernetes.io/limit-ranger"]; got != "LimitRanger plugin set: cpu, memory request for container c; cpu, memory limit for container c" {
+		t.Errorf("annotation %q", got)
+	}
+	if got := p.Spec.Containers[0].Resources; !got.Requests.Cpu().Equal(resource.MustParse("100m")) || !got.Limits.Memory().Equal(resource.MustParse("1Gi")) {
+		t.Errorf("resources %+v", got)
+	}
+	for want, r := range map[string]corev1.ResourceRequirements{
+		"maximum cpu usage per Container is 1, but limit is 1200m":                            {Requests: list("1", "64Mi"), Limits: list("1200m", "64Mi")},
+		"minimum memory usage per Container is 32Mi, but request is 1Mi":                      {Requests: list("100m", "1Mi"), Limits: list("500m", "64Mi")},
+		"cpu max limit to request ratio per Container is 10, but provided ratio is 20.000000": {Requests: list("50m", "64Mi"), Limits: list("1", "64Mi")},
+	} {
+		p := pod("")
+		p.Spec.Containers[0].Resources = r
+		if err := admit.Pod(s, p); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	p = pod("", "")
+	p.Spec.Containers[0].Resources = corev1.ResourceRequirements{Requests: list("1", "64Mi"), Limits: list("1", "64Mi")}
+	p.Spec.Containers[1].Resources = *p.Spec.Containers[0].Resources.DeepCopy()
+	if err := admit.Pod(s, p); err == nil || err.Error() != "maximum cpu usage per Pod is 1500m, but limit is 2" {
+		t.Errorf("two containers: %v", err)
+	}
+	c := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "c"}}
+	c.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("2Gi")}
+	if err := admit.Claim(s, c); err == nil || err.Error() != "maximum storage usage per PersistentVolumeClaim is 1Gi, but request is 2Gi" {
+		t.Errorf("claim: %v", err)
+	}
+}
+
+func list(cpu, memory string) corev1.ResourceList {
+	return corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory)}
 }

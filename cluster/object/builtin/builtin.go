@@ -43,6 +43,7 @@ var (
 	PersistentVolumes        = handle[*corev1.PersistentVolume]("", "v1", "persistentvolumes", "PersistentVolume")
 	PersistentVolumeClaims   = handle[*corev1.PersistentVolumeClaim]("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 	Nodes                    = handle[*corev1.Node]("", "v1", "nodes", "Node")
+	ResourceQuotas           = handle[*corev1.ResourceQuota]("", "v1", "resourcequotas", "ResourceQuota")
 	Events                   = handle[*corev1.Event]("", "v1", "events", "Event")
 	ReplicationControllers   = handle[*corev1.ReplicationController]("", "v1", "replicationcontrollers", "ReplicationController")
 	Deployments              = handle[*appsv1.Deployment]("apps", "v1", "deployments", "Deployment")
