@@ -50,10 +50,14 @@ var allowed = map[string][]string{
 	"cluster/container":       {"cluster/cri", "cluster/container/wire"},
 	"cluster/container/wire":  {},
 	"cluster/meter":           {"cluster/api", "cluster/kind", "cluster/store"},
+	"cluster/backup":          {"cluster/object", "cluster/object/builtin", "cluster/backup/archive"},
+	"cluster/backup/archive":  {},
+	"cluster/boot":            {},
+	"cluster/settings":        {},
 	"cluster":                 nil, // everybody but cmd
 	"cmd/internal":            {"cluster/kind/manifest"},
 	"cmd/pkg": {"chart", "charts", "engine", "repo", "release", "cluster/object", "cluster/client",
-		"cluster/cri", "cluster/instance", "cmd/internal"},
+		"cluster/cri", "cluster/instance", "cluster/settings", "cluster/boot", "cluster/backup/archive", "cmd/internal"},
 	"cmd/pkg-kubectl": {"cmd/internal"},
 	"cmd/pkg-repo":    {"repo/server", "cmd/internal"},
 	"cmd/pkgd":        nil, // everybody

@@ -20,6 +20,7 @@ import (
 	"github.com/seed38700745/pkg/cluster/api/crd"
 	"github.com/seed38700745/pkg/cluster/api/kubelet"
 	"github.com/seed38700745/pkg/cluster/api/metrics"
+	"github.com/seed38700745/pkg/cluster/backup/archive"
 	"github.com/seed38700745/pkg/cluster/object"
 )
 
@@ -71,6 +72,7 @@ func (k *Cluster) newAPI() error {
 			"/debug/pprof/profile":   http.HandlerFunc(pprof.Profile),
 			"/debug/pprof/heap":      pprof.Handler("heap"),
 			"/debug/pprof/goroutine": pprof.Handler("goroutine"),
+			archive.Path:             http.HandlerFunc(k.serveBackup),
 			auth.ConfigurationPath:   http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { tokens.Configuration(w, q) }),
 			auth.KeysPath:            http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { tokens.Keys(w, q) }),
 		},

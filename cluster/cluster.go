@@ -6,6 +6,7 @@
 // this file is the one place that knows everybody. Below Home:
 //
 //	instance.json, lock   package instance
+//	settings.json         package settings
 //	kubeconfig            the administrator's
 //	store/pkg.db          package store
 //	pki/                  package pki
@@ -13,6 +14,7 @@
 //	containers/           package container
 //	pods/                 hosts files, ephemeral volumes
 //	volumes/              the data of persistent volumes
+//	backups/              those made by schedule, package backup
 //	logs/                 pkgd.log, and pods/ with the containers' logs
 //
 // What a reboot may take is below /run/pkg/<id>: sockets, namespaces, locks.
@@ -37,6 +39,7 @@ import (
 	"github.com/seed38700745/pkg/cluster/api/crd"
 	"github.com/seed38700745/pkg/cluster/api/metrics"
 	"github.com/seed38700745/pkg/cluster/api/openapi"
+	"github.com/seed38700745/pkg/cluster/backup"
 	"github.com/seed38700745/pkg/cluster/container"
 	"github.com/seed38700745/pkg/cluster/controller"
 	"github.com/seed38700745/pkg/cluster/dns"
@@ -49,6 +52,7 @@ import (
 	"github.com/seed38700745/pkg/cluster/node"
 	"github.com/seed38700745/pkg/cluster/pki"
 	"github.com/seed38700745/pkg/cluster/scheduler"
+	"github.com/seed38700745/pkg/cluster/settings"
 	"github.com/seed38700745/pkg/cluster/store"
 	"github.com/seed38700745/pkg/cluster/volume"
 )
@@ -63,6 +67,8 @@ type Config struct {
 	API net.Listener
 	// Shim and Helper are the programs that run containers.
 	Shim, Helper string
+	// Settings are the user's choices.
+	Settings settings.Settings
 	// Images configures where images come from; Root is filled in.
 	Images image.Config
 
@@ -92,6 +98,7 @@ type Cluster struct {
 	crds       *crd.Loop
 	metrics    *metrics.Sampler
 	meter      *meter.Meter
+	backups    *backup.Maker
 	recorders  []*event.Recorder
 }
 
@@ -155,6 +162,7 @@ func Open(c Config) (_ *Cluster, err error) {
 		return nil, err
 	}
 	k.buildControl()
+	k.backups = k.newBackups()
 	return k, nil
 }
 
@@ -276,6 +284,7 @@ func (k *Cluster) Run(ctx context.Context, ready func()) error {
 		"node agent":       k.agent.Run,
 		"volumes":          k.volumes.Run,
 		"dns":              k.dns.Run,
+		"backups":          k.keepBackups,
 		"network":          func(ctx context.Context) error { return k.network.Run(ctx, k.api) },
 		"readiness":        func(ctx context.Context) error { return k.awaitReady(ctx, ready) },
 	} {

@@ -107,7 +107,8 @@ func otherClusters(id string) (int, error) {
 	return n, nil
 }
 
-// removeHome empties the data folder, but for the volumes unless they go too.
+// removeHome empties the data folder, but for volumes and backups unless they
+// go too.
 func removeHome(home string, volumes bool) error {
 	entries, err := os.ReadDir(home)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -117,7 +118,7 @@ func removeHome(home string, volumes bool) error {
 		return err
 	}
 	for _, e := range entries {
-		if e.Name() == "volumes" && !volumes {
+		if (e.Name() == "volumes" || e.Name() == BackupsDir) && !volumes {
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(home, e.Name())); err != nil {
@@ -125,10 +126,11 @@ func removeHome(home string, volumes bool) error {
 		}
 	}
 	if err := os.Remove(home); errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
-		// Volumes are kept, unless there are none.
-		if os.Remove(filepath.Join(home, "volumes")) == nil {
-			return os.Remove(home)
+		// Volumes and backups are kept, unless there are none.
+		for _, kept := range []string{"volumes", BackupsDir} {
+			_ = os.Remove(filepath.Join(home, kept)) // fails when something is in it
 		}
+		_ = os.Remove(home) // the same
 		return nil
 	} else if err != nil && !errors.Is(err, unix.EBUSY) { // a mount point of the user's
 		return err

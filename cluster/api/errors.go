@@ -73,3 +73,11 @@ func notAcceptable() error {
 		Message: "only the following media types are accepted: " + strings.Join(wire.Supported(), ", "),
 	}}
 }
+
+// WriteError answers a request to one of Config.Paths with an error, as a Status.
+func WriteError(w http.ResponseWriter, err error) {
+	status := statusOf(err)
+	w.Header().Set("Content-Type", wire.JSON.ContentType())
+	w.WriteHeader(int(status.Code))
+	_ = wire.Encode(w, wire.JSON, false, &status) // a Status always encodes
+}

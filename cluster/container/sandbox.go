@@ -57,6 +57,9 @@ func (r *Runtime) load(podUID string) (*sandbox, error) {
 		return nil, fmt.Errorf("%w: it is of pod %q", errUnreadable, config.PodUID)
 	}
 	s := r.newSandbox(config)
+	if err := s.thaw(); err != nil {
+		r.log.Warn("the pod may be frozen", "pod", podUID, "error", err)
+	}
 	if shimLives(s.run) {
 		ctx, cancel := context.WithTimeout(context.Background(), adoptTimeout)
 		defer cancel()

@@ -78,7 +78,9 @@ func (c *Claim) claim(home string, overlaps func(netip.Prefix) string) error {
 	switch {
 	case err == nil && kept.Home == home:
 		c.Record = *kept
-	case err == nil || errors.Is(err, os.ErrNotExist):
+	case err == nil:
+		c.Record = moved(kept, home, others, overlaps)
+	case errors.Is(err, os.ErrNotExist):
 		c.Record = Record{ID: ID(home), Home: home, Number: -1}
 	default:
 		return err
@@ -91,6 +93,30 @@ func (c *Claim) claim(home string, overlaps func(netip.Prefix) string) error {
 	}
 	c.PID, c.BootID, c.Started = os.Getpid(), BootID(), time.Now().UTC().Truncate(time.Second)
 	return c.save()
+}
+
+// moved is the record of a folder that was restored or moved to home. It keeps
+// what it had where nobody else has that here.
+func moved(r *Record, home string, others []*Record, overlaps func(netip.Prefix) string) Record {
+	n := *r
+	n.ID, n.Home = ID(home), home
+	if overlaps(n.PodCIDR) != "" || overlaps(n.ServiceCIDR) != "" ||
+		slices.ContainsFunc(others, func(o *Record) bool { return o.Number == n.Number }) {
+		n.Number = -1 // chosen anew
+	}
+	if slices.ContainsFunc(others, func(o *Record) bool { return o.APIPort == n.APIPort }) || !free(n.APIPort) {
+		n.APIPort = 0
+	}
+	return n
+}
+
+// free tells whether nobody listens on a port of loopback.
+func free(port int) bool {
+	l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+	if err == nil {
+		l.Close()
+	}
+	return err == nil
 }
 
 // chooseRanges keeps the cluster's number or takes the first free one.

@@ -30,6 +30,7 @@ type fakeRuntime struct {
 	ignoreTERM map[string]bool
 	startErr   map[string]error // by container name
 	logDirs    map[string]string
+	frozen     map[string]bool // by pod UID
 }
 
 func newFakeRuntime() *fakeRuntime {
@@ -175,6 +176,23 @@ func (f *fakeRuntime) ReopenLog(_ context.Context, _, id string) error {
 func (f *fakeRuntime) Stats(context.Context, string, string) (cri.Stats, error) {
 	return cri.Stats{}, nil
 }
+func (f *fakeRuntime) Freeze(_ context.Context, uid string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.frozen == nil {
+		f.frozen = map[string]bool{}
+	}
+	f.frozen[uid] = true
+	return nil
+}
+
+func (f *fakeRuntime) Thaw(uid string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.frozen, uid)
+	return nil
+}
+
 func (f *fakeRuntime) PodStats(context.Context, string) (cri.Stats, error) { return cri.Stats{}, nil }
 func (f *fakeRuntime) Events() <-chan cri.Event                            { return f.events }
 

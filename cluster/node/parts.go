@@ -33,6 +33,11 @@ type Runtime interface {
 	Exec(ctx context.Context, podUID, id string, e cri.ExecConfig) (exitCode int, err error)
 	// Attach connects to a running container's first process.
 	Attach(ctx context.Context, podUID, id string, e cri.ExecConfig) error
+	// Freeze makes all processes of the pod's containers stand still until
+	// Thaw. When it fails nothing is frozen.
+	Freeze(ctx context.Context, podUID string) error
+	// Thaw lets them go on. A pod that is gone is no error.
+	Thaw(podUID string) error
 	// ReopenLog makes the shim open LogPath anew, after a rotation.
 	ReopenLog(ctx context.Context, podUID, id string) error
 	Stats(ctx context.Context, podUID, id string) (cri.Stats, error)

@@ -93,7 +93,8 @@ const firstEarly = 100 * time.Millisecond
 
 // run probes at the probe's period and notes results that hold as often as
 // their thresholds demand. Liveness and startup probes end when they gave up,
-// startup also when it succeeded.
+// startup also when it succeeded. A pod that is frozen is not probed, and what
+// was asked while it stood still counts for nothing.
 func (l probeLoop) run(ctx context.Context) {
 	due := l.started.Add(time.Duration(l.probe.InitialDelaySeconds) * time.Second)
 	if now := l.w.agent.Now(); due.Before(now) {
@@ -113,10 +114,19 @@ func (l probeLoop) run(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
+		before := l.w.freezes.Load()
+		if before%2 == 1 {
+			timer.Reset(frozenPause)
+			continue
+		}
 		scheduled := !l.w.agent.Now().Before(due)
 		ok, message := l.w.agent.prober.Run(ctx, l.probe.ProbeHandler, l.target, time.Duration(max(l.probe.TimeoutSeconds, 1))*time.Second)
 		if ctx.Err() != nil {
 			return
+		}
+		if l.w.freezes.Load() != before {
+			timer.Reset(frozenPause)
+			continue
 		}
 		l.w.agent.meters.probe(l.pod, l.spec.Name, l.kind, ok)
 		switch {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -30,6 +31,10 @@ type worker struct {
 	preStops map[string]bool
 	// admitted is written by run and read by others; guarded by mu.
 	admitted bool
+
+	// freezes counts beginnings and ends of the pod's being frozen: while it
+	// is odd the pod stands still.
+	freezes atomic.Int64
 
 	// The rest belongs to run.
 	problems  map[string]waiting // failed starts, by container

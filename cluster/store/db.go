@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -213,6 +214,16 @@ func (db *DB) enqueue(ctx context.Context, q *request) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Copy writes a store's file with all that was committed when it began, while
+// others read and write. Open takes it. Until w has taken all of it, the store's
+// own file may grow, and can only up to a limit: w should be fast.
+func (db *DB) Copy(w io.Writer) error {
+	if err := db.writer.disk.copy(w); err != nil {
+		return fmt.Errorf("copy the store: %w", err)
+	}
+	return nil
 }
 
 // Close implements Store. Closing again waits for the first Close and returns

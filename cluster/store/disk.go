@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,8 +17,8 @@ import (
 )
 
 const (
-	// format is the version of the layout that DB documents.
-	format = 1
+	// Format is the version of the layout that DB documents.
+	Format = 1
 	// block is how many revisions are reserved at a time. A commit reserves
 	// more when half of it is used. At 2^53, where clients that read numbers
 	// as floats lose count, nine billion crashes have room.
@@ -37,7 +38,8 @@ var (
 	revisionKey   = []byte("revision")
 )
 
-// disk is the bbolt file. After Open only the writer's goroutine uses it.
+// disk is the bbolt file. After Open only the writer's goroutine uses it, but
+// for copy.
 type disk struct {
 	bolt     *bolt.DB
 	created  bool  // by this process
@@ -109,8 +111,8 @@ func (d *disk) begin(tx *bolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	if version > format {
-		return fmt.Errorf("it has format %d, and this program knows formats up to %d: %w", version, format, ErrFormat)
+	if version > Format {
+		return fmt.Errorf("it has format %d, and this program knows formats up to %d: %w", version, Format, ErrFormat)
 	}
 	if d.start, err = number(meta, revisionKey); err != nil {
 		return err
@@ -130,7 +132,7 @@ func (d *disk) create(tx *bolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(putNumber(meta, formatKey, format), putNumber(meta, revisionKey, d.reserved))
+	return errors.Join(putNumber(meta, formatKey, Format), putNumber(meta, revisionKey, d.reserved))
 }
 
 func number(b *bolt.Bucket, key []byte) (int64, error) {
@@ -233,6 +235,14 @@ func (d *disk) finish(revision int64) error {
 	}
 	return d.bolt.Update(func(tx *bolt.Tx) error {
 		return putNumber(tx.Bucket(metaBucket), revisionKey, revision)
+	})
+}
+
+// copy writes the file as of the last commit.
+func (d *disk) copy(w io.Writer) error {
+	return d.bolt.View(func(tx *bolt.Tx) error {
+		_, err := tx.WriteTo(w)
+		return err
 	})
 }
 

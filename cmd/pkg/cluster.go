@@ -13,11 +13,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed38700745/pkg/cluster/boot"
 	"github.com/seed38700745/pkg/cluster/instance"
 )
 
 // localCluster is the cluster of this machine that PKG_HOME names.
-type localCluster struct{ home string }
+type localCluster struct {
+	home    string
+	systemd boot.Systemd // may start it with the machine
+}
 
 // localCluster finds it.
 func (a *app) localCluster() (*localCluster, error) {
@@ -25,7 +29,7 @@ func (a *app) localCluster() (*localCluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &localCluster{home}, nil
+	return &localCluster{home: home}, nil
 }
 
 // kubeconfig is the file that pkgd writes for the administrator.
@@ -72,7 +76,7 @@ func (l *localCluster) daemon(ctx context.Context, a *app, args ...string) error
 	if err != nil {
 		return err
 	}
-	c := exec.CommandContext(ctx, path, append(args, "--home", l.home)...)
+	c := exec.CommandContext(ctx, path, append([]string{args[0], "--home", l.home}, args[1:]...)...)
 	c.Stdout, c.Stderr = a.Out, a.Err
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	if err := c.Run(); err != nil {
@@ -88,12 +92,14 @@ func (l *localCluster) daemon(ctx context.Context, a *app, args ...string) error
 func newClusterCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cluster",
-		Short: "the cluster of this machine: start, stop, status, delete, kubeconfig, logs",
+		Short: "the cluster of this machine: start, stop, status, backup, restore, delete ...",
 		Long: `The cluster of this machine. Its data folder is $PKG_HOME, by default ` + instance.DefaultHome + `;
 every data folder is a cluster of its own.`,
 	}
 	cmd.AddCommand(newClusterStartCommand(a), newClusterStopCommand(a), newClusterStatusCommand(a),
-		newClusterDeleteCommand(a), newClusterKubeconfigCommand(a), newClusterLogsCommand(a))
+		newClusterDeleteCommand(a), newClusterKubeconfigCommand(a), newClusterLogsCommand(a),
+		newClusterEnableCommand(a), newClusterDisableCommand(a),
+		newClusterBackupCommand(a), newClusterBackupsCommand(a), newClusterRestoreCommand(a))
 	return cmd
 }
 
@@ -166,6 +172,9 @@ func (l *localCluster) stop(ctx context.Context, a *app, pods bool) error {
 		return nil
 	}
 	fmt.Fprintln(a.Err, "stopped the cluster; its pods keep running (pkg cluster stop --pods ends them)")
+	if l.systemd.Enabled(record.ID) {
+		fmt.Fprintln(a.Err, "it starts again with the machine (pkg cluster disable ends that)")
+	}
 	return nil
 }
 
@@ -175,11 +184,18 @@ func (l *localCluster) stopDaemon(ctx context.Context) (wasRunning bool, err err
 	if err != nil || pid == 0 {
 		return false, err
 	}
-	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return false, fmt.Errorf("stop pkgd (pid %d): %w", pid, err)
-	}
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
+	id := instance.ID(l.home)
+	if service, err := l.systemd.Owns(ctx, id, pid); err != nil {
+		return false, err
+	} else if service {
+		if err := l.systemd.Stop(ctx, id); err != nil {
+			return false, err
+		}
+	} else if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return false, fmt.Errorf("stop pkgd (pid %d): %w", pid, err)
+	}
 	for {
 		if now, err := l.running(); err != nil || now != pid {
 			return true, err
@@ -196,7 +212,7 @@ func newClusterDeleteCommand(a *app) *cobra.Command {
 	var yes, volumes bool
 	cmd := &cobra.Command{
 		Use:   "delete",
-		Short: "remove the cluster from this machine; volumes are kept unless --volumes",
+		Short: "remove the cluster from this machine; volumes and backups are kept unless --volumes",
 		Args:  a.argCount(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := a.localCluster()
@@ -207,7 +223,7 @@ func newClusterDeleteCommand(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	cmd.Flags().BoolVar(&volumes, "volumes", false, "delete the data of persistent volumes too")
+	cmd.Flags().BoolVar(&volumes, "volumes", false, "delete the data of persistent volumes and the kept backups too")
 	return cmd
 }
 
@@ -220,9 +236,9 @@ func (l *localCluster) delete(ctx context.Context, a *app, yes, volumes bool) er
 		return l.errNoCluster()
 	}
 	if !yes {
-		what := "keeping the data of its volumes"
+		what := "keeping the data of its volumes and its backups"
 		if volumes {
-			what = "with the data of its volumes"
+			what = "with the data of its volumes and its backups"
 		}
 		fmt.Fprintf(a.Err, "Delete the cluster in %s, %s? Type yes: ", l.home, what)
 		var answer string
@@ -231,6 +247,9 @@ func (l *localCluster) delete(ctx context.Context, a *app, yes, volumes bool) er
 		}
 	}
 	if _, err := l.stopDaemon(ctx); err != nil {
+		return err
+	}
+	if err := l.systemd.Disable(ctx, record.ID); err != nil {
 		return err
 	}
 	args := []string{"delete"}

@@ -13,45 +13,132 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/seed38700745/pkg/cluster/instance"
+	"github.com/seed38700745/pkg/cluster/settings"
 )
 
 // startTimeout is how long a start waits for the node to be Ready.
 const startTimeout = 60 * time.Second
 
+// startFlags are those of `pkg cluster start`. All but atBoot are kept in the
+// cluster's settings when they are given.
+type startFlags struct {
+	noSubstitution bool
+	backupSchedule string
+	backupKeep     int
+	backupVolumes  bool
+	atBoot         bool
+}
+
 func newClusterStartCommand(a *app) *cobra.Command {
-	var noSubstitution bool
+	var f startFlags
 	cmd := &cobra.Command{
 		Use:   "start",
 		Short: "start the cluster of this machine",
-		Args:  a.argCount(0, 0),
+		Long: `Starts the cluster of this machine. What flags choose is kept: later starts, by whomever, choose the same.
+
+Exit codes: 0 it runs, 1 it does not, 3 it is not ready in time.`,
+		Example: `  pkg cluster start
+  pkg cluster start --at-boot --backup-schedule "30 4 * * *" --backup-volumes`,
+		Args: a.argCount(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := a.localCluster()
 			if err != nil {
 				return err
 			}
-			if pid, err := l.running(); err != nil {
-				return err
-			} else if pid != 0 {
-				fmt.Fprintf(a.Err, "the cluster in %s is running already (pid %d)\n", l.home, pid)
-				return nil
-			}
-			var args []string
-			if noSubstitution {
-				args = append(args, "--no-image-substitution")
-			}
-			if err := l.start(cmd.Context(), args...); err != nil {
-				return err
-			}
-			record, err := l.record()
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(a.Err, "started the cluster in %s at %s (pkg cluster stop ends it)\n", l.home, record.Server())
-			return nil
+			return l.startCommand(cmd.Context(), a, &f, cmd.Flags().Changed)
 		},
 	}
-	cmd.Flags().BoolVar(&noSubstitution, "no-image-substitution", false, "never build an image from Debian packages where its registry does not answer")
+	cmd.Flags().BoolVar(&f.noSubstitution, "no-image-substitution", false, "never build an image from Debian packages where its registry does not answer")
+	cmd.Flags().StringVar(&f.backupSchedule, "backup-schedule", settings.DefaultSchedule, "when the cluster makes backups by itself: @daily, five fields of cron, or off")
+	cmd.Flags().IntVar(&f.backupKeep, "backup-keep", settings.DefaultKeep, "how many of these backups are kept")
+	cmd.Flags().BoolVar(&f.backupVolumes, "backup-volumes", false, "these backups hold the data of volumes, too")
+	cmd.Flags().BoolVar(&f.atBoot, "at-boot", false, "start the cluster with the machine, too; without the flag a person at a terminal is asked once")
 	return cmd
+}
+
+// startCommand is `pkg cluster start`; given tells which flags were.
+func (l *localCluster) startCommand(ctx context.Context, a *app, f *startFlags, given func(string) bool) error {
+	pid, err := l.running()
+	if err != nil {
+		return err
+	}
+	if pid == 0 {
+		if err := needRoot(); err != nil {
+			return err
+		}
+	}
+	changed, err := l.keep(f, given)
+	if err != nil {
+		return err
+	}
+	if pid != 0 {
+		fmt.Fprintf(a.Err, "the cluster in %s is running already (pid %d)\n", l.home, pid)
+		if changed {
+			fmt.Fprintln(a.Err, "what the flags choose is kept for its next start: pkg cluster stop, pkg cluster start")
+		}
+		if given("at-boot") {
+			return l.setAtBoot(ctx, a, f.atBoot)
+		}
+		return nil
+	}
+	told, err := l.chooseAtBoot(ctx, a, f, given("at-boot"))
+	if err != nil {
+		return err
+	}
+	if err := l.start(ctx); err != nil {
+		return err
+	}
+	record, err := l.record()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.Err, "started the cluster in %s at %s (pkg cluster stop ends it)\n", l.home, record.Server())
+	if !told && l.systemd.Runs() && !l.systemd.Enabled(record.ID) {
+		fmt.Fprintln(a.Err, "it does not start with the machine: pkg cluster enable changes that")
+	}
+	return nil
+}
+
+// keep notes in the cluster's settings what the flags choose, and tells whether
+// anything is different now.
+func (l *localCluster) keep(f *startFlags, given func(string) bool) (changed bool, err error) {
+	old, err := settings.Load(l.home)
+	if err != nil {
+		return false, err
+	}
+	s := old
+	if given("no-image-substitution") {
+		s.NoImageSubstitution = f.noSubstitution
+	}
+	if given("backup-schedule") {
+		s.Backup.Schedule = f.backupSchedule
+		if _, err := s.Backup.When(); err != nil {
+			return false, usagef("--backup-schedule: %w", err)
+		}
+	}
+	if given("backup-keep") {
+		if f.backupKeep < 1 {
+			return false, usagef("--backup-keep must be at least 1; --backup-schedule %s ends backups", settings.Off)
+		}
+		s.Backup.Keep = f.backupKeep
+	}
+	if given("backup-volumes") {
+		s.Backup.Volumes = f.backupVolumes
+	}
+	if s == old {
+		return false, nil
+	}
+	return true, l.save(s)
+}
+
+// save keeps settings, also those of a cluster that is not there yet.
+func (l *localCluster) save(s settings.Settings) error {
+	if err := os.MkdirAll(l.home, 0o755); err != nil {
+		return err
+	}
+	return s.Save(l.home)
 }
 
 // startCluster starts this machine's cluster if it is not running, and says so
@@ -68,18 +155,34 @@ func startCluster(ctx context.Context, a *app) error {
 	return l.start(ctx)
 }
 
-// start runs pkgd in the background and waits until it says that it is ready,
-// or why it is not.
-func (l *localCluster) start(ctx context.Context, args ...string) error {
-	if os.Geteuid() != 0 {
-		return withHint(errors.New("the cluster of this machine needs root to isolate containers"),
-			"sudo pkg ..., or choose another cluster: --kubeconfig, --kube-context, pkg use, $KUBECONFIG")
+// needRoot explains why only root can go on.
+func needRoot() error {
+	if os.Geteuid() == 0 {
+		return nil
 	}
-	path, err := program("pkgd")
-	if err != nil {
+	return withHint(errors.New("the cluster of this machine needs root to isolate containers"),
+		"sudo pkg ..., or choose another cluster: --kubeconfig, --kube-context, pkg use, $KUBECONFIG")
+}
+
+// start runs pkgd, through systemd if that starts it with the machine, and waits
+// until it says that it is ready, or why it is not.
+func (l *localCluster) start(ctx context.Context) error {
+	if err := needRoot(); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(l.log()), 0o755); err != nil {
+		return err
+	}
+	if id := instance.ID(l.home); l.systemd.Runs() && l.systemd.Installed(id) {
+		return l.startService(ctx, id)
+	}
+	return l.startDaemon(ctx)
+}
+
+// startDaemon runs pkgd in the background.
+func (l *localCluster) startDaemon(ctx context.Context) error {
+	path, err := program("pkgd")
+	if err != nil {
 		return err
 	}
 	log, err := os.OpenFile(l.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -92,7 +195,7 @@ func (l *localCluster) start(ctx context.Context, args ...string) error {
 		return err
 	}
 	defer r.Close()
-	c := exec.Command(path, append([]string{"run", "--home", l.home, "--ready-fd", "3"}, args...)...)
+	c := exec.Command(path, "run", "--home", l.home, "--ready-fd", "3")
 	c.Dir = "/"
 	c.Stdout, c.Stderr = log, log
 	c.ExtraFiles = []*os.File{w}

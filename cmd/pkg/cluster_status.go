@@ -32,16 +32,18 @@ func newClusterStatusCommand(a *app) *cobra.Command {
 
 // clusterStatus is what `pkg cluster status -o json` prints.
 type clusterStatus struct {
-	Home        string     `json:"home"`
-	ID          string     `json:"id"`
-	Running     bool       `json:"running"`
-	PID         int        `json:"pid,omitempty"`
-	Since       *time.Time `json:"since,omitempty"`
-	Server      string     `json:"server"`
-	PodCIDR     string     `json:"podCIDR"`
-	ServiceCIDR string     `json:"serviceCIDR"`
-	DNS         string     `json:"dns"`
-	NodePorts   string     `json:"nodePorts"`
+	Home        string       `json:"home"`
+	ID          string       `json:"id"`
+	Running     bool         `json:"running"`
+	PID         int          `json:"pid,omitempty"`
+	Since       *time.Time   `json:"since,omitempty"`
+	Server      string       `json:"server"`
+	PodCIDR     string       `json:"podCIDR"`
+	ServiceCIDR string       `json:"serviceCIDR"`
+	DNS         string       `json:"dns"`
+	NodePorts   string       `json:"nodePorts"`
+	AtBoot      bool         `json:"atBoot"`
+	Backups     backupStatus `json:"backups"`
 }
 
 func (l *localCluster) status(a *app, output string) error {
@@ -64,6 +66,10 @@ func (l *localCluster) status(a *app, output string) error {
 	if s.Running {
 		s.Since = &record.Started
 	}
+	s.AtBoot = l.systemd.Enabled(record.ID)
+	if s.Backups, err = l.backupStatus(); err != nil {
+		return err
+	}
 	switch output {
 	case "json":
 		e := json.NewEncoder(a.Out)
@@ -76,8 +82,8 @@ func (l *localCluster) status(a *app, output string) error {
 		if s.Running {
 			state = fmt.Sprintf("running (pid %d, since %s)", pid, record.Started.Local().Format(time.DateTime))
 		}
-		fmt.Fprintf(a.Out, "cluster:    %s in %s\nstate:      %s\nserver:     %s\npods:       %s\nservices:   %s\nDNS:        %s\nnode ports: %s\n",
-			s.ID, s.Home, state, s.Server, s.PodCIDR, s.ServiceCIDR, s.DNS, s.NodePorts)
+		fmt.Fprintf(a.Out, "cluster:    %s in %s\nstate:      %s\nserver:     %s\npods:       %s\nservices:   %s\nDNS:        %s\nnode ports: %s\nboot:       %s\nbackups:    %s\n",
+			s.ID, s.Home, state, s.Server, s.PodCIDR, s.ServiceCIDR, s.DNS, s.NodePorts, l.bootLine(s.ID), l.backupLine(a))
 	default:
 		return usagef("unknown output format %q: table or json", output)
 	}

@@ -154,8 +154,9 @@ func (a *app) colored(when string) bool {
 	return a.Env("NO_COLOR") == "" && a.Env("TERM") != "dumb" && isTerminal(a.Out)
 }
 
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
+// isTerminal tells whether a person is at the other end of a stream.
+func isTerminal(stream any) bool {
+	file, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 

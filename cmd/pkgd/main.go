@@ -13,6 +13,8 @@ const usage = `pkgd runs a cluster; pkg cluster start|stop|delete run it as need
   pkgd run [--home DIR] [--ready-fd N]   until it gets SIGTERM; pods keep running
   pkgd stop-pods [--home DIR]            ends the pods of a stopped cluster
   pkgd delete [--home DIR] [--volumes]   removes a stopped cluster from the machine
+  pkgd restore [--home DIR] [--force] FILE
+                                         makes a backup's cluster the one in DIR
   pkgd build-images NAME...              puts images into the machine's image cache
   pkgd kinds                             lists the served kinds as JSON
   pkgd version

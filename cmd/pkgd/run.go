@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/seed38700745/pkg/charts"
@@ -17,6 +18,7 @@ import (
 	"github.com/seed38700745/pkg/cluster/image"
 	"github.com/seed38700745/pkg/cluster/instance"
 	"github.com/seed38700745/pkg/cluster/network"
+	"github.com/seed38700745/pkg/cluster/settings"
 	"github.com/seed38700745/pkg/cmd/internal/objectlint"
 	"github.com/seed38700745/pkg/cmd/internal/schemacheck"
 	"github.com/seed38700745/pkg/cmd/internal/version"
@@ -28,6 +30,7 @@ type options struct {
 	readyFD        int
 	noSubstitution bool
 	volumes        bool
+	force          bool
 	args           []string
 }
 
@@ -38,11 +41,12 @@ func parse(name string, args []string) (*options, error) {
 	f.StringVar(&o.home, "home", "", "data folder; default $PKG_HOME, else "+instance.DefaultHome)
 	f.IntVar(&o.readyFD, "ready-fd", -1, "descriptor to write \"ready\", or an error, to")
 	f.BoolVar(&o.noSubstitution, "no-image-substitution", false, "never build images from Debian packages in place of a registry's")
+	f.BoolVar(&o.force, "force", false, "restore over a stopped cluster and volumes that are there")
 	f.BoolVar(&o.volumes, "volumes", false, "delete volumes too")
 	if err := f.Parse(args); err != nil {
 		return nil, fmt.Errorf("%w: %w", errUsage, err)
 	}
-	if o.args = f.Args(); len(o.args) > 0 && name != "build-images" {
+	if o.args = f.Args(); len(o.args) > 0 && name != "build-images" && name != "restore" {
 		return nil, fmt.Errorf("%w: unexpected %q", errUsage, o.args)
 	}
 	if o.home == "" {
@@ -80,6 +84,8 @@ func run(args []string) error {
 		return serve(ctx, o)
 	case "build-images":
 		return buildImages(ctx, o, o.args)
+	case "restore":
+		return restore(ctx, o)
 	case "stop-pods", "delete":
 		return remove(ctx, args[0], o)
 	}
@@ -91,13 +97,21 @@ func newLogger() *slog.Logger { return slog.New(slog.NewTextHandler(os.Stderr, n
 // serve runs the cluster until ctx ends.
 func serve(ctx context.Context, o *options) (err error) {
 	tell := readyPipe(o.readyFD)
+	notify, err := notifier()
+	if err != nil {
+		return err
+	}
 	defer func() {
 		if err != nil {
 			tell(err.Error())
+			err = errors.Join(err, notify("STATUS="+strings.ReplaceAll(err.Error(), "\n", " ")))
 		}
 	}()
 	if err := host.Missing(); err != nil {
 		return err
+	}
+	if err := cluster.CheckRestored(o.home); err != nil {
+		return fmt.Errorf("%w: pkg cluster restore FILE does it again", err)
 	}
 	claim, err := instance.Acquire(o.home, network.Overlaps)
 	if err != nil {
@@ -108,13 +122,18 @@ func serve(ctx context.Context, o *options) (err error) {
 	if err != nil {
 		return err
 	}
+	chosen, err := settings.Load(o.home)
+	if err != nil {
+		return err
+	}
+	o.noSubstitution = o.noSubstitution || chosen.NoImageSubstitution
 	images, err := imageConfig(o)
 	if err != nil {
 		return err
 	}
 	log := newLogger()
 	c, err := cluster.Open(cluster.Config{
-		Record: claim.Record, API: claim.API, Shim: shim, Helper: helper, Images: images,
+		Record: claim.Record, API: claim.API, Settings: chosen, Shim: shim, Helper: helper, Images: images,
 		Version: version.Version, Kubernetes: version.Kubernetes, Logger: log,
 	})
 	if err != nil {
@@ -124,6 +143,9 @@ func serve(ctx context.Context, o *options) (err error) {
 	err = c.Run(ctx, func() {
 		log.Info("cluster is ready", "server", claim.Server())
 		tell("ready")
+		if err := notify("READY=1\nSTATUS=ready at " + claim.Server()); err != nil {
+			log.Warn("systemd does not hear that the cluster is ready", "error", err)
+		}
 	})
 	log.Info("cluster has stopped", "error", err)
 	return errors.Join(err, c.Close())

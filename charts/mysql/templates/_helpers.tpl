@@ -97,3 +97,13 @@ exec:
     - -c
     - MYSQL_PWD="$MYSQL_ROOT_PASSWORD" exec mariadb-admin --defaults-file=/etc/mysql-chart/my.cnf --user=root ping
 {{- end -}}
+
+{{/* What pkg cluster backup does before it copies the data: everything goes to the files, and the server stands
+still while they are copied. */}}
+{{- define "mysql.backup" -}}
+pkg.internal/backup-container: mysql
+pkg.internal/backup-freeze: "true"
+pkg.internal/pre-backup-command: >-
+  MYSQL_PWD="$MYSQL_ROOT_PASSWORD" mariadb --defaults-file=/etc/mysql-chart/my.cnf -u root
+  -e "FLUSH LOCAL TABLES; FLUSH LOCAL ENGINE LOGS"
+{{- end }}
