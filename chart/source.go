@@ -39,7 +39,7 @@ func (v Values) Merge() (map[string]any, error) {
 		if err := yaml.Unmarshal(data, &file); err != nil {
 			return nil, fmt.Errorf("failed to parse %s: %w", name, err)
 		}
-		out = overlay(out, file)
+		out = Overlay(out, file)
 	}
 	for _, expr := range v.JSON {
 		if strings.HasPrefix(strings.TrimSpace(expr), "{") { // a whole table, as Helm 4 takes it
@@ -47,7 +47,7 @@ func (v Values) Merge() (map[string]any, error) {
 			if err := json.Unmarshal([]byte(expr), &table); err != nil {
 				return nil, fmt.Errorf("failed parsing --set-json data JSON: %s", expr)
 			}
-			out = overlay(out, table)
+			out = Overlay(out, table)
 			continue
 		}
 		if err := strvals.ParseJSON(expr, out); err != nil {
@@ -88,8 +88,8 @@ func (v Values) read(name string) ([]byte, error) {
 	return v.ReadFile(name)
 }
 
-// overlay returns base with over's keys on top; neither is changed.
-func overlay(base, over map[string]any) map[string]any {
+// Overlay returns base with over's keys on top; neither is changed.
+func Overlay(base, over map[string]any) map[string]any {
 	out := make(map[string]any, len(base)+len(over))
 	for k, v := range base {
 		out[k] = v
@@ -97,7 +97,7 @@ func overlay(base, over map[string]any) map[string]any {
 	for k, v := range over {
 		if table, ok := v.(map[string]any); ok {
 			if below, ok := out[k].(map[string]any); ok {
-				out[k] = overlay(below, table)
+				out[k] = Overlay(below, table)
 				continue
 			}
 		}

@@ -46,6 +46,14 @@ type NameInUseError struct {
 // Error is Helm's text.
 func (e *NameInUseError) Error() string { return "cannot re-use a name that is still in use" }
 
+// MissingKindError says that the cluster does not have the kind of an object.
+type MissingKindError struct{ APIVersion, Kind string }
+
+// Error is Helm's text.
+func (e *MissingKindError) Error() string {
+	return fmt.Sprintf("resource mapping not found: no matches for kind %q in version %q: ensure CRDs are installed first", e.Kind, e.APIVersion)
+}
+
 // BusyError says that another operation on the release is running.
 type BusyError struct {
 	Name  string

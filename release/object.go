@@ -172,7 +172,7 @@ func resolve(ctx context.Context, c Cluster, namespace string, items, crds []*It
 				continue
 			}
 			if isNoMatch(err) {
-				err = fmt.Errorf("resource mapping not found: no matches for kind %q in version %q: ensure CRDs are installed first", i.Body.GetKind(), i.Body.GetAPIVersion())
+				err = &MissingKindError{APIVersion: i.Body.GetAPIVersion(), Kind: i.Body.GetKind()}
 			}
 			return nil, &ObjectError{Object: i.Ref, Source: i.Source, Err: err}
 		}

@@ -139,12 +139,16 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 const (
 	sourceAnnotation     = "pkg.internal/source"
 	repositoryAnnotation = "pkg.internal/repository"
+	declaredAnnotation   = "pkg.internal/declared"
 )
 
 // Source is where a chart came from, without its version.
 type Source struct {
 	Ref     string // "stable/mysql", an absolute path, a URL; "" is unknown
 	RepoURL string // the repository of Ref, if it was not a configured one
+	// Declared identifies what the revision was made of, for who declares it again; ""
+	// if nobody does.
+	Declared string
 }
 
 // Source returns what the release's chart was installed from.
@@ -153,7 +157,7 @@ func (r *Release) Source() Source {
 		return Source{}
 	}
 	notes := r.Chart.Metadata.Annotations
-	return Source{notes[sourceAnnotation], notes[repositoryAnnotation]}
+	return Source{notes[sourceAnnotation], notes[repositoryAnnotation], notes[declaredAnnotation]}
 }
 
 // recordSource returns a chart for the record that knows its source.
@@ -169,6 +173,10 @@ func recordSource(c *chart.Chart, s Source) *chart.Chart {
 	delete(notes, repositoryAnnotation)
 	if s.RepoURL != "" {
 		notes[repositoryAnnotation] = s.RepoURL
+	}
+	delete(notes, declaredAnnotation)
+	if s.Declared != "" {
+		notes[declaredAnnotation] = s.Declared
 	}
 	out := chart.Clone(c)
 	out.Metadata.Annotations = notes

@@ -47,6 +47,7 @@ func commands(a *app) []*cobra.Command {
 		newListCommand(a),
 		newOutdatedCommand(a),
 		newRollbackCommand(a),
+		newStackCommand(a),
 		newStatusCommand(a),
 		newTestCommand(a),
 		newUninstallCommand(a),

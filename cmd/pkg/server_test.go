@@ -39,7 +39,8 @@ type testCluster struct {
 	verbs      object.Verbs
 	kubeconfig string
 	server     *httptest.Server
-	builds     *atomic.Int64 // how often the images behind all tags were built anew
+	env        map[string]string // of the commands, beside KUBECONFIG
+	builds     *atomic.Int64     // how often the images behind all tags were built anew
 }
 
 // startTestCluster runs a cluster until the test ends.
@@ -220,7 +221,7 @@ func (c *testCluster) runAs(t testing.TB, name string, args ...string) (code int
 			if key == "KUBECONFIG" {
 				return c.kubeconfig
 			}
-			return ""
+			return c.env[key]
 		},
 		ConfigDir: filepath.Join(dir, "config"), CacheDir: filepath.Join(dir, "cache"), asHelm: name == "helm",
 	}

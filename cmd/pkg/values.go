@@ -22,9 +22,18 @@ func addValueFlags(f *pflag.FlagSet, v *chart.Values) {
 	f.StringArrayVar(&v.SetLiteral, "set-literal", nil, "set a literal STRING value on the command line")
 }
 
-// readFile reads a values file: "-" is standard input, a URL is fetched, everything
-// else is a path.
+// readFile reads a values file and, unless called as helm, decrypts it.
 func (a *app) readFile(ctx context.Context, name string) ([]byte, error) {
+	data, err := a.readPlain(ctx, name)
+	if err != nil || a.asHelm {
+		return data, err
+	}
+	return a.decrypt(ctx, name, data)
+}
+
+// readPlain reads a file: "-" is standard input, a URL is fetched, everything else is
+// a path.
+func (a *app) readPlain(ctx context.Context, name string) ([]byte, error) {
 	name = strings.TrimSpace(name)
 	switch {
 	case name == "-":
