@@ -12,18 +12,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
-	"github.com/seed38700745/pkg/chart"
 	"github.com/seed38700745/pkg/charts"
 	"github.com/seed38700745/pkg/engine"
+	"github.com/seed38700745/pkg/repo"
 )
 
 func render(t *testing.T, name, release, values string, lookup engine.Lookup) (*engine.Output, error) {
 	t.Helper()
-	fsys, err := charts.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := chart.LoadFS(fsys)
+	resolver := &repo.Resolver{Bundled: charts.FS}
+	found, err := resolver.Resolve(context.Background(), repo.Request{Ref: repo.BundledName + "/" + name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +29,7 @@ func render(t *testing.T, name, release, values string, lookup engine.Lookup) (*
 		t.Fatal(err)
 	}
 	return engine.Render(context.Background(), engine.Input{
-		Chart: c, Values: vals, Lookup: lookup,
+		Chart: found.Chart, Values: vals, Lookup: lookup,
 		Release: engine.Release{Name: release, Namespace: "default", Revision: 1, IsInstall: true},
 	})
 }
@@ -68,7 +65,7 @@ func TestNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"mysql", "nginx", "redis"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"mysql", "nginx", "redis", "wordpress"}, names); diff != "" {
 		t.Error(diff)
 	}
 	for _, bad := range []string{"nope", "../x", "substitutes.yaml", ""} {
@@ -252,6 +249,8 @@ func TestSchemasRefuseMistakes(t *testing.T) {
 		"replication: {semiSync: off}":          "mysql",
 		"replicas: 3":                           "nginx",
 		"replicaCount: many":                    "nginx",
+		"mysql: {auth: {database: \"\"}}":       "wordpress",
+		"wordpressUrl: www.example.com":         "wordpress",
 	} {
 		_, err := render(t, chartName, "x", values, nil)
 		if err == nil || !strings.Contains(err.Error(), "values don't meet the specifications") {

@@ -47,8 +47,39 @@ func (r *Resolver) bundledIndex() (*Index, map[string]*chart.Chart, error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("chart %s/%s: %w", BundledName, d.Name(), err)
 		}
+		if err := completeBundled(r.Bundled, c); err != nil {
+			return nil, nil, fmt.Errorf("chart %s/%s: %w", BundledName, d.Name(), err)
+		}
 		charts[c.Name()] = c
 		index.Entries[c.Name()] = []*Entry{{Metadata: c.Metadata}}
 	}
 	return index, charts, nil
+}
+
+// completeBundled adds the charts that c requires from the folders beside its own,
+// repository: file://../NAME, and theirs: so a built-in chart is whole, wherever it
+// is taken to.
+func completeBundled(all fs.FS, c *chart.Chart) error {
+	for _, d := range chart.MissingDependencies(c) {
+		name, ok := strings.CutPrefix(d.Repository, "file://../")
+		if !ok {
+			continue
+		}
+		dir, err := fs.Sub(all, name)
+		if err != nil {
+			return fmt.Errorf("dependency %s: %w", d.Name, err)
+		}
+		sub, err := chart.LoadFS(dir)
+		if err != nil {
+			return fmt.Errorf("dependency %s: %w", d.Name, err)
+		}
+		if d.Version != "" && !chart.CompatibleVersion(d.Version, sub.Metadata.Version) {
+			return fmt.Errorf("dependency %s: version %s is bundled, required is %s", d.Name, sub.Metadata.Version, d.Version)
+		}
+		if err := completeBundled(all, sub); err != nil {
+			return err
+		}
+		c.AddDependency(sub)
+	}
+	return nil
 }

@@ -195,6 +195,35 @@ func TestStableIsBuiltInUntilAdded(t *testing.T) {
 	}
 }
 
+// A built-in chart brings the charts that it requires from the folders beside it.
+func TestBundledDependencies(t *testing.T) {
+	r := newResolver(t)
+	site := chartTree("site", "1.0.0")
+	bundled := r.Bundled.(fstest.MapFS)
+	for file, data := range site {
+		bundled["site/"+file] = data
+	}
+	require := func(version string) {
+		bundled["site/Chart.yaml"] = &fstest.MapFile{Data: []byte("apiVersion: v2\nname: site\nversion: 1.0.0\ndependencies:\n- {name: mysql, version: " + version + ", repository: file://../mysql}\n")}
+	}
+	require("^1.0")
+	archive, err := r.Pull(context.Background(), repo.Request{Ref: "bundled/site"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := archive.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if missing := chart.MissingDependencies(c); len(missing) > 0 {
+		t.Errorf("missing are %+v", missing)
+	}
+	require("^2.0")
+	if _, err := r.Resolve(context.Background(), repo.Request{Ref: "bundled/site"}); err == nil || !strings.Contains(err.Error(), "version 1.0.0 is bundled, required is ^2.0") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestDigestMustFit(t *testing.T) {
 	s := newServer(t, "", "", chartTree("web", "1.0.0"))
 	other := newServer(t, "", "", chartTree("web", "1.0.1"))

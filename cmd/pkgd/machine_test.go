@@ -30,6 +30,7 @@ var testImages = []string{
 	"docker.io/library/mariadb:10.11",
 	"docker.io/library/nginx:1.22",
 	"docker.io/library/redis:7.0",
+	"docker.io/library/wordpress:6.1",
 	busybox,
 }
 
