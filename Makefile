@@ -18,10 +18,15 @@ test: testdeps build tools   ## all tests
 
 build: bin/pkg bin/pkgd bin/pkg-kubectl bin/pkg-repo   ## all programs into bin/
 
-tools: bin/pkg-kubectl  ## real helm and kubectl, to test beside them
-	cd .ci/helm3 && CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o ../../bin/tools/helm helm.sh/helm/v3/cmd/helm
+tools: bin/pkg-kubectl  ## real helm, ct and kubectl, to test beside them
+	cd .ci/helm3 && CGO_ENABLED=0 $(GO) build -ldflags '-s -w $(helmkube)' -o ../../bin/tools/helm helm.sh/helm/v3/cmd/helm
+	cd .ci/helm3 && CGO_ENABLED=0 $(GO) build -ldflags '-s -w $(helmkube)' -o ../../bin/tools/helm-oracle ./oracle
 	cd .ci/chart-testing && CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o ../../bin/tools/ct github.com/helm/chart-testing/v3/ct
 	ln -sf ../pkg-kubectl bin/tools/kubectl
+
+# The Kubernetes that helm assumes is, as in its releases, that of its client library.
+helmkube = $(foreach package,chartutil lint/rules,-X helm.sh/helm/v3/pkg/$(package).k8sVersionMinor=$(basename \
+	$(shell sed -n 's|^\tk8s.io/client-go v0\.\([0-9.]*\).*|\1|p' .ci/helm3/go.mod)))
 
 deps:                   ## the Debian packages that building and running need
 	@bash .ci/deps

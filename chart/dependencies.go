@@ -225,9 +225,13 @@ func importValues(c *Chart, warn Warn) error {
 				continue
 			}
 			done = append(done, map[string]string{"child": child, "parent": parent})
-			table, ok := Table(cvals, d.Name+"."+child)
-			if !ok {
-				warn.printf("Warning: ImportValues missing table from chart %s: %s", d.Name, child)
+			table, missing := tableAt(cvals, d.Name+"."+child)
+			if missing != "" {
+				of := " from chart " + d.Name
+				if _, short := spec.(string); short {
+					of = "" // Helm's short form does not say
+				}
+				warn.printf("Warning: ImportValues missing table%s: %q is not a table", of, missing)
 				continue
 			}
 			imported = MergeTables(imported, nest(parent, table), warn)

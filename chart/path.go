@@ -5,15 +5,21 @@ import "strings"
 // Table returns the table at a dotted path, and whether there is one. Keys that
 // contain dots themselves cannot be reached, as in Helm.
 func Table(vals map[string]any, dotted string) (map[string]any, bool) {
-	table := vals
+	table, missing := tableAt(vals, dotted)
+	return table, missing == ""
+}
+
+// tableAt is [Table] that names the first key of the path that is no table.
+func tableAt(vals map[string]any, dotted string) (table map[string]any, missing string) {
+	table = vals
 	for _, key := range strings.Split(dotted, ".") {
 		next, ok := table[key].(map[string]any)
 		if !ok {
-			return nil, false
+			return nil, key
 		}
 		table = next
 	}
-	return table, true
+	return table, ""
 }
 
 // PathValue returns the value at a dotted path that is not a table.

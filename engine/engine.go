@@ -204,8 +204,9 @@ type renderable struct {
 	basePath string // the templates folder of its chart
 }
 
-// templateChart is what templates see as .Chart: the metadata and one thing more.
-type templateChart struct {
+// templateChart is what templates see as .Chart: the metadata and one thing more. It
+// has no name of its own, since messages would show it.
+type templateChart = struct {
 	chart.Metadata
 	IsRoot bool
 }
