@@ -21,7 +21,7 @@ import (
 
 // acceptPods adds these rules where they are missing.
 func (n *Network) acceptPods() error {
-	conn, err := nftables.New()
+	conn, err := dial()
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func (n *Network) acceptPods() error {
 
 // removeAccepts removes the rules of a cluster from all foreign chains.
 func removeAccepts(id string) error {
-	conn, err := nftables.New()
+	conn, err := dial()
 	if err != nil {
 		return err
 	}

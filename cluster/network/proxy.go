@@ -21,7 +21,8 @@ import (
 
 // How often rules are looked after.
 const (
-	settle  = 20 * time.Millisecond // changes within it are applied together
+	settle  = 20 * time.Millisecond // changes within it are applied together, and
+	share   = 4                     // within this many times what the last apply took
 	retry   = time.Second           // after a failed apply
 	recheck = 30 * time.Second      // of foreign firewalls, which may be reloaded
 )
@@ -123,8 +124,10 @@ func (p *proxy) loop(ctx context.Context) error {
 			continue
 		case <-p.changed:
 		}
-		wait := settle
-		if err := p.update(); err != nil {
+		began := time.Now()
+		err := p.update()
+		wait := max(settle, share*time.Since(began))
+		if err != nil {
 			p.net.config.Logger.Error("cannot update service rules", "error", err)
 			p.notify()
 			wait = retry

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -57,9 +58,21 @@ func (n *Network) replaceTable(keepAffinity bool) error {
 	return nil
 }
 
+// socketBuffer holds the kernel's answers to one transaction: it answers every
+// rule and chain of it, a kilobyte each, before the first answer is read. The
+// system's own limit is enough for Services with some fifty endpoints.
+const socketBuffer = 64 << 20
+
+// dial returns a connection for transactions of any size.
+func dial() (*nftables.Conn, error) {
+	return nftables.New(nftables.WithSockOptions(func(c *netlink.Conn) error {
+		return errors.Join(c.SetReadBuffer(socketBuffer), c.SetWriteBuffer(socketBuffer))
+	}))
+}
+
 // deleteTable removes the table of a cluster if it is there.
 func deleteTable(id string) error {
-	conn, err := nftables.New()
+	conn, err := dial()
 	if err != nil {
 		return fmt.Errorf("nftables: %w", err)
 	}
@@ -84,7 +97,7 @@ type batch struct {
 }
 
 func newBatch(n *Network, keepAffinity bool) (*batch, error) {
-	conn, err := nftables.New()
+	conn, err := dial()
 	if err != nil {
 		return nil, err
 	}
@@ -295,7 +308,7 @@ func (b *batch) rule(c *nftables.Chain, parts ...[]expr.Any) {
 
 // tableExists tells whether a cluster's table is in place.
 func tableExists(id string) bool {
-	conn, err := nftables.New()
+	conn, err := dial()
 	if err != nil {
 		return false
 	}

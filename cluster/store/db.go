@@ -40,6 +40,9 @@ type History struct {
 	// Events is the most events kept, rounded up to a power of two;
 	// 0 means 16,384. A watcher that falls further behind expires.
 	Events int
+	// Bytes is the most encoded bytes kept; 0 means 4 MiB. Decoded objects take
+	// three to four times as much memory.
+	Bytes int
 	// Age is when events may be forgotten, as soon as newer ones arrive;
 	// 0 means 5 minutes, as with etcd under kube-apiserver.
 	Age time.Duration

@@ -150,7 +150,10 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(d.Path(), "db")
-	db := openAt(t, path)
+	db, err := store.Open(path, store.Options{Codec: codec{}, History: store.History{Bytes: 64 << 20}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	watch, err := db.Watch(configMaps, "", db.Revision())
 	if err != nil {
 		t.Fatal(err)

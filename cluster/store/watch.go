@@ -14,13 +14,17 @@ import (
 const (
 	defaultEvents = 16384
 	defaultAge    = 5 * time.Minute
-	// minEvents are kept whatever their age, and allocated at first.
+	defaultBytes  = 4 << 20
+	// unknownBytes is what an event counts whose object was not encoded.
+	unknownBytes = 1 << 10
+	// minEvents are kept whatever their age or size, and allocated at first.
 	minEvents = 64
 )
 
 // feed keeps the recent events of each resource, from which watchers pull.
 type feed struct {
 	limit  int
+	bytes  int
 	age    time.Duration
 	oldest int64 // a resource without history: nothing happened after this
 	done   chan struct{}
@@ -33,11 +37,14 @@ type feed struct {
 }
 
 func newFeed(h History, oldest, revision int64) *feed {
-	f := &feed{limit: minEvents, age: h.Age, oldest: oldest, done: make(chan struct{}),
+	f := &feed{limit: minEvents, bytes: h.Bytes, age: h.Age, oldest: oldest, done: make(chan struct{}),
 		histories: map[object.Resource]*history{}}
 	want := h.Events
 	if want <= 0 {
 		want = defaultEvents
+	}
+	if f.bytes <= 0 {
+		f.bytes = defaultBytes
 	}
 	if f.age <= 0 {
 		f.age = defaultAge
@@ -57,7 +64,7 @@ func (f *feed) publish(changes []change, revision int64) {
 	now := time.Now()
 	events := map[object.Resource][]past{}
 	for _, c := range changes {
-		events[c.resource] = append(events[c.resource], past{c.event, c.key.Namespace, now})
+		events[c.resource] = append(events[c.resource], past{c.event, c.key.Namespace, now, max(c.size, unknownBytes)})
 	}
 	for r, e := range events {
 		f.history(r).append(e, now)
@@ -78,7 +85,7 @@ func (f *feed) history(r object.Resource) *history {
 	if h := f.histories[r]; h != nil {
 		return h
 	}
-	h = &history{limit: f.limit, age: f.age, forgotten: f.oldest,
+	h = &history{limit: f.limit, maxBytes: f.bytes, age: f.age, forgotten: f.oldest,
 		ring: make([]past, min(minEvents, f.limit)), more: make(chan struct{})}
 	f.histories[r] = h
 	return h
@@ -115,16 +122,19 @@ type past struct {
 	Event
 	namespace string
 	at        time.Time
+	size      int // see History.Bytes
 }
 
 // history is the recent events of one resource. The writer's lock is held for
 // the time of a few copies, never for the time of a watcher's work.
 type history struct {
-	limit int
-	age   time.Duration
+	limit    int
+	maxBytes int
+	age      time.Duration
 
 	mu          sync.RWMutex
 	ring        []past        // event number n is at n modulo the length, a power of two
+	bytes       int           // the sum of the events' sizes
 	first, next uint64        // the numbers of the events in ring: first <= n < next
 	forgotten   int64         // the revision of the last event that was dropped
 	more        chan struct{} // closed when events arrive
@@ -145,11 +155,10 @@ func (h *history) append(events []past, now time.Time) {
 		}
 		*h.at(h.next) = e
 		h.next++
+		h.bytes += e.size
 		// Two for one: what is old goes in time, without a long pause.
-		for range 2 {
-			if h.next-h.first > minEvents && now.Sub(h.at(h.first).at) > h.age {
-				h.dropLocked()
-			}
+		for n := 0; h.next-h.first > minEvents && (h.bytes > h.maxBytes || n < 2 && now.Sub(h.at(h.first).at) > h.age); n++ {
+			h.dropLocked()
 		}
 	}
 	close(h.more)
@@ -167,6 +176,7 @@ func (h *history) growLocked() {
 func (h *history) dropLocked() {
 	p := h.at(h.first)
 	h.forgotten = p.Revision
+	h.bytes -= p.size
 	*p = past{}
 	h.first++
 }

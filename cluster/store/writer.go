@@ -35,6 +35,7 @@ type change struct {
 	place
 	event Event
 	entry *entry // nil: deleted
+	size  int    // encoded bytes, where it was encoded
 }
 
 // writer is the state of the goroutine that writes; nobody else uses it.
@@ -211,7 +212,7 @@ func precondition(q *request, old *entry) error {
 // change applies q to old under a new revision.
 func (w *writer) change(q *request, at place, old *entry) change {
 	w.revision++
-	c := change{place: at, event: Event{Revision: w.revision}}
+	c := change{place: at, event: Event{Revision: w.revision}, size: len(q.data)}
 	if old != nil {
 		c.event.Previous = old.object
 	}

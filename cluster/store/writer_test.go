@@ -150,7 +150,7 @@ func TestHistoryForgetsWhatIsOld(t *testing.T) {
 	h, now := f.history(pods), time.Now()
 	add := func(from, to int64, at time.Time) {
 		for r := from; r <= to; r++ {
-			h.append([]past{{Event: Event{Revision: r, Object: &corev1.Pod{}}, at: at}}, at)
+			h.append([]past{{Event: Event{Revision: r, Object: &corev1.Pod{}}, at: at, size: 1}}, at)
 		}
 	}
 	add(1, 1000, now)
@@ -167,5 +167,23 @@ func TestHistoryForgetsWhatIsOld(t *testing.T) {
 	}
 	if events, err := w.Next(context.Background()); err != nil || len(events) != 1000 {
 		t.Errorf("%d events, error %v; want 1000", len(events), err)
+	}
+}
+
+func TestHistoryForgetsWhatIsLarge(t *testing.T) {
+	f := newFeed(History{}, 0, 0)
+	h, now := f.history(pods), time.Now()
+	const size = defaultBytes / 100
+	for r := range int64(300) {
+		h.append([]past{{Event: Event{Revision: r + 1, Object: &corev1.Pod{}}, at: now, size: size}}, now)
+	}
+	if h.bytes > defaultBytes || h.bytes < defaultBytes-2*size {
+		t.Errorf("%d bytes are kept, want %d at most and not much less", h.bytes, defaultBytes)
+	}
+	if _, err := f.watch(pods, "", 100); !errors.Is(err, ErrExpired) {
+		t.Errorf("watch of more than is kept: %v, want ErrExpired", err)
+	}
+	if _, err := f.watch(pods, "", 250); err != nil {
+		t.Errorf("watch of what is kept: %v", err)
 	}
 }

@@ -241,22 +241,15 @@ func cpuTime(b *testing.B, pid int) time.Duration {
 // shimPID finds a shim of this PID namespace.
 func shimPID(b *testing.B) int {
 	b.Helper()
-	links, err := filepath.Glob("/proc/[0-9]*/exe")
-	if err != nil {
-		b.Fatal(err)
+	pids := shimPIDs(b)
+	if len(pids) == 0 {
+		b.Fatal("no shim is running")
 	}
-	for _, l := range links {
-		if target, err := os.Readlink(l); err == nil && strings.HasPrefix(filepath.Base(target), "shim-") {
-			pid, _ := strconv.Atoi(strings.Split(l, "/")[2])
-			return pid
-		}
-	}
-	b.Fatal("no shim is running")
-	return 0
+	return pids[0]
 }
 
 // client connects as one more program would.
-func client(b *testing.B, m *machine) *kubernetes.Clientset {
+func client(b testing.TB, m *machine) *kubernetes.Clientset {
 	b.Helper()
 	c, err := clientcmd.BuildConfigFromFlags("", filepath.Join(m.home, "kubeconfig"))
 	if err != nil {

@@ -86,6 +86,45 @@ func traces(t testing.TB) []string {
 	return all
 }
 
+// rules lists the chains, rules, and sets' elements of all tables.
+func rules(t testing.TB) (all []string) {
+	t.Helper()
+	conn, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	chains, err := conn.ListChains()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range chains {
+		found, err := conn.GetRules(c.Table, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, fmt.Sprintf("chain %s %s with %d rules", c.Table.Name, c.Name, len(found)))
+	}
+	tables, err := conn.ListTables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range tables {
+		sets, err := conn.GetSets(table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range sets {
+			elements, err := conn.GetSetElements(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, fmt.Sprintf("set %s %s with %d elements", table.Name, s.Name, len(elements)))
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // leftBy lists what the cluster of a data folder has on the machine.
 func leftBy(t testing.TB, home string) (left []string) {
 	t.Helper()

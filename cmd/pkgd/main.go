@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 )
 
 const usage = `pkgd runs a cluster; pkg cluster start|stop|delete run it as needed.
@@ -25,7 +26,15 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.
 // errUsage ends the program with exit code 2.
 var errUsage = errors.New("wrong usage")
 
+// memoryGoal is how much the heap may grow between collections, in percent of
+// what is in use (GOGC): the daemon mostly idles, beside programs that need the
+// memory more.
+const memoryGoal = 50
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(memoryGoal)
+	}
 	err := run(os.Args[1:])
 	if err == nil {
 		return
