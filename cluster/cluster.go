@@ -50,6 +50,7 @@ import (
 	"github.com/seed38700745/pkg/cluster/meter"
 	"github.com/seed38700745/pkg/cluster/network"
 	"github.com/seed38700745/pkg/cluster/node"
+	"github.com/seed38700745/pkg/cluster/node/eviction"
 	"github.com/seed38700745/pkg/cluster/pki"
 	"github.com/seed38700745/pkg/cluster/scheduler"
 	"github.com/seed38700745/pkg/cluster/settings"
@@ -71,6 +72,11 @@ type Config struct {
 	Settings settings.Settings
 	// Images configures where images come from; Root is filled in.
 	Images image.Config
+
+	// Thresholds say when the node is short of memory or disk space, and
+	// PressureTransition for how long that then holds; see node.Config.
+	Thresholds         eviction.Thresholds
+	PressureTransition time.Duration
 
 	Version    string // of this product
 	Kubernetes string // of the API: "v1.36.3"
@@ -225,6 +231,7 @@ func (k *Cluster) buildNode() error {
 	k.agent, err = node.New(node.Config{
 		Name: k.nodeName, Verbs: k.api, Runtime: runtime, Images: images, Network: k.network, Volumes: k.volumes,
 		DNS: node.DNS{Server: c.Record.DNS().String(), Domain: Domain}, Recorder: recorder,
+		ImageDir: c.home("images"), Thresholds: c.Thresholds, PressureTransition: c.PressureTransition,
 		RootDir: c.home("pods"), LogDir: c.home("logs", "pods"), PodCIDR: c.Record.PodCIDR.String(),
 		TLS:     k.pki.KubeletServer(),
 		Version: c.Kubernetes, RuntimeVersion: c.Version, Logger: k.log,

@@ -139,7 +139,7 @@ func (r *record) describe(podUID string) cri.Container {
 	c := cri.Container{
 		ID: r.ID, PodUID: podUID, Name: r.Config.Name, Attempt: r.Config.Attempt,
 		ImageID: r.Config.Image.ID, ImageName: r.Config.Image.Name,
-		State: cri.Created, LogPath: r.LogPath, Labels: r.Config.Labels,
+		State: cri.Created, LogPath: r.LogPath, LayerDir: filepath.Join(r.dir, upperDir), Labels: r.Config.Labels,
 	}
 	if r.started != nil {
 		c.State, c.StartedAt, c.PID = cri.Running, r.started.At, r.started.PID

@@ -162,7 +162,9 @@ type Container struct {
 	// Message says why it could not be started (exit code 128).
 	Message string
 	LogPath string
-	Labels  map[string]string
+	// LayerDir holds what the container wrote to its root; empty when unknown.
+	LayerDir string
+	Labels   map[string]string
 }
 
 // ExecConfig is a command to run in a running container.

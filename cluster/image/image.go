@@ -309,6 +309,22 @@ func (s *Store) Prune(keep func(id string) bool) (removed []string, freed int64,
 	return removed, freed, err
 }
 
+// Free removes the images ids, one after the other, until so many bytes are
+// free or all are gone. It returns the names that went.
+func (s *Store) Free(ids []string, bytes int64) (removed []string, freed int64, err error) {
+	for _, id := range ids {
+		if freed >= bytes {
+			break
+		}
+		gone, n, err := s.Prune(func(other string) bool { return other != id })
+		removed, freed = append(removed, gone...), freed+n
+		if err != nil {
+			return removed, freed, err
+		}
+	}
+	return removed, freed, nil
+}
+
 // forget removes names; s.mu is held.
 func (s *Store) forget(names []string) error {
 	for _, n := range names {

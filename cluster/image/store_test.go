@@ -343,6 +343,21 @@ func TestLoadLayout(t *testing.T) {
 	}
 }
 
+func TestFreeStopsWhenThereIsEnough(t *testing.T) {
+	s := open(t, Config{})
+	var ids []string
+	for _, n := range []string{"a", "b", "c"} {
+		ids = append(ids, addTo(t, s, "docker.io/library/"+n+":1", imageWith(t, v1.Config{}, layerOf(t, regular(n, strings.Repeat(n, 100000))))).ID)
+	}
+	removed, freed, err := s.Free([]string{ids[2], ids[0], ids[1]}, 150000)
+	if want := []string{"docker.io/library/c:1", "docker.io/library/a:1"}; err != nil || cmp.Diff(want, removed) != "" || freed < 150000 {
+		t.Errorf("removed %v, %d bytes, %v; want %v", removed, freed, err, want)
+	}
+	if _, ok := s.Present("b:1"); !ok {
+		t.Error("more was removed than needed")
+	}
+}
+
 func TestRemoveAndPrune(t *testing.T) {
 	s := open(t, Config{})
 	shared := layerOf(t, regular("shared", strings.Repeat("s", 10000)))

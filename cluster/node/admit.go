@@ -49,6 +49,9 @@ func (a *Agent) admittedPods(except string) []*corev1.Pod {
 // refuse returns why the node cannot take pod beside the others, with
 // Kubernetes' reasons.
 func (a *Agent) refuse(pod *corev1.Pod, others []*corev1.Pod) *waiting {
+	if r := a.refuseUnderPressure(pod); r != nil {
+		return r
+	}
 	if _, err := podspec.Sysctls(pod); err != nil {
 		return &waiting{"SysctlForbidden", "Pod was rejected: " + err.Error()}
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +31,8 @@ type fakeRuntime struct {
 	ignoreTERM map[string]bool
 	startErr   map[string]error // by container name
 	logDirs    map[string]string
-	frozen     map[string]bool // by pod UID
+	frozen     map[string]bool   // by pod UID
+	memory     map[string]uint64 // working set, by pod UID
 }
 
 func newFakeRuntime() *fakeRuntime {
@@ -193,8 +195,12 @@ func (f *fakeRuntime) Thaw(uid string) error {
 	return nil
 }
 
-func (f *fakeRuntime) PodStats(context.Context, string) (cri.Stats, error) { return cri.Stats{}, nil }
-func (f *fakeRuntime) Events() <-chan cri.Event                            { return f.events }
+func (f *fakeRuntime) PodStats(_ context.Context, uid string) (cri.Stats, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return cri.Stats{MemoryWorkingSet: f.memory[uid]}, nil
+}
+func (f *fakeRuntime) Events() <-chan cri.Event { return f.events }
 
 // latest returns the newest attempt of a container; the zero Container if none.
 func (f *fakeRuntime) latest(name string) (best cri.Container) {
@@ -218,6 +224,8 @@ type fakeImages struct {
 	pulls   int
 	images  map[string]cri.ImageConfig
 	origin  string
+	freed   []string // IDs
+	pruned  int
 }
 
 func newFakeImages() *fakeImages {
@@ -249,13 +257,43 @@ func (f *fakeImages) Present(name string) (cri.Image, bool) {
 	return f.image(name), f.present[name]
 }
 
-func (f *fakeImages) List() ([]cri.Image, error) { return nil, nil }
+func (f *fakeImages) List() ([]cri.Image, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var all []cri.Image
+	for name := range f.present {
+		all = append(all, f.image(name))
+	}
+	slices.SortFunc(all, func(a, b cri.Image) int { return strings.Compare(a.ID, b.ID) })
+	return all, nil
+}
+
+// Free takes every image for 42 bytes.
+func (f *fakeImages) Free(ids []string, bytes int64) (removed []string, freed int64, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range ids {
+		if freed >= bytes {
+			break
+		}
+		delete(f.present, strings.TrimPrefix(id, "sha256:"))
+		removed, freed = append(removed, id), freed+42
+	}
+	f.freed = append(f.freed, removed...)
+	return removed, freed, nil
+}
+
 func (f *fakeImages) Load(context.Context, io.Reader) ([]cri.Image, error) {
 	return nil, errors.New("unused")
 }
-func (f *fakeImages) Save(context.Context, []string, io.Writer) error  { return errors.New("unused") }
-func (f *fakeImages) Remove(string) error                              { return nil }
-func (f *fakeImages) Prune(func(string) bool) ([]string, int64, error) { return nil, 0, nil }
+func (f *fakeImages) Save(context.Context, []string, io.Writer) error { return errors.New("unused") }
+func (f *fakeImages) Remove(string) error                             { return nil }
+func (f *fakeImages) Prune(func(string) bool) ([]string, int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pruned++
+	return nil, 0, nil
+}
 
 type fakeNetwork struct {
 	mu       sync.Mutex

@@ -22,7 +22,6 @@ const (
 	imagePeriod     = 5 * time.Minute
 	maxLogSize      = 10 << 20 // bytes before a log is rotated
 	maxLogFiles     = 5
-	imageHigh       = 0.85 // share of the disk in use from which unused images go
 )
 
 // housekeep removes what no pod needs any more, rotates logs, and frees disk
@@ -147,51 +146,4 @@ func (a *Agent) rotateLogs(ctx context.Context) {
 			}
 		}
 	}
-}
-
-// collectImages removes images that no container uses when the disk is fuller
-// than imageHigh.
-func (a *Agent) collectImages(ctx context.Context) error {
-	d, err := diskUse(a.RootDir)
-	if err != nil || d.usedShare < imageHigh {
-		return err
-	}
-	used, err := a.imagesInUse(ctx)
-	if err != nil {
-		return err
-	}
-	removed, freed, err := a.Images.Prune(func(id string) bool { return used[id] })
-	if err != nil {
-		return fmt.Errorf("images: %w", err)
-	}
-	if len(removed) > 0 {
-		a.Logger.Info("unused images removed", "images", removed, "bytes", freed)
-	}
-	return nil
-}
-
-// imagesInUse returns the IDs of the images that containers were started from
-// or that pods of this node name.
-func (a *Agent) imagesInUse(ctx context.Context) (map[string]bool, error) {
-	sandboxes, err := a.Runtime.Sandboxes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	used := map[string]bool{}
-	for _, s := range sandboxes {
-		for _, c := range s.Containers {
-			used[c.ImageID] = true
-		}
-	}
-	for _, pod := range a.Pods() {
-		if isTerminal(pod.Status.Phase) {
-			continue
-		}
-		for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-			if i, ok := a.Images.Present(c.Image); ok {
-				used[i.ID] = true
-			}
-		}
-	}
-	return used, nil
 }

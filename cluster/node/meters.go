@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/seed38700745/pkg/cluster/node/cadvisor"
+	"github.com/seed38700745/pkg/cluster/node/eviction"
 )
 
 // meters count what the agent does, by the kubelet's names.
@@ -125,10 +126,8 @@ func (a *Agent) hardware() cadvisor.Hardware {
 		KernelVersion: a.machine.KernelVersion, OSImage: a.machine.OSImage, ProductVersion: a.RuntimeVersion,
 	}
 	h.Threads, h.Cores, h.Sockets = cadvisor.CPUs()
-	if memory, err := totalMemory(); err == nil {
-		h.Memory = uint64(memory)
-	}
-	if swap, err := meminfo("SwapTotal"); err == nil {
+	h.Memory = uint64(a.capacity.Memory().Value())
+	if swap, err := eviction.Meminfo("SwapTotal"); err == nil {
 		h.Swap = uint64(swap)
 	}
 	return h

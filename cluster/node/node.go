@@ -29,6 +29,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 
 	"github.com/seed38700745/pkg/cluster/event"
+	"github.com/seed38700745/pkg/cluster/node/eviction"
 	"github.com/seed38700745/pkg/cluster/node/kubelet"
 	"github.com/seed38700745/pkg/cluster/node/probe"
 	"github.com/seed38700745/pkg/cluster/object"
@@ -51,6 +52,16 @@ type Config struct {
 	RootDir string
 	LogDir  string // <namespace>_<pod>_<uid>/<container>/<attempt>.log
 	PodCIDR string // the node's range of pod addresses; may be empty
+
+	// ImageDir is where images lie, to know how full their disk is; RootDir when empty.
+	ImageDir string
+	// Thresholds say when the node is short of something: eviction.Default()
+	// when nil. PressureTransition is how long its conditions then stay at
+	// least: 5 minutes when 0.
+	Thresholds         eviction.Thresholds
+	PressureTransition time.Duration
+	// Measure tells what is available: eviction.Read when nil.
+	Measure func() (map[eviction.Signal]eviction.Amount, error)
 
 	MaxPods int // 110 when 0
 	// Reserved is kept from pods: capacity minus Reserved is allocatable.
@@ -97,6 +108,10 @@ type Agent struct {
 	// cordoned is what the Node said last; keepNode's own.
 	cordoned *bool
 
+	pressure    pressure
+	nodeChanged chan struct{} // holds one token while the Node's status is to be written
+	imageUse    imageUse
+
 	mu      sync.Mutex
 	workers map[string]*worker // by pod UID; guarded by mu
 	synced  bool               // all pods that existed at the start are known; guarded by mu
@@ -117,13 +132,31 @@ func New(c Config) (*Agent, error) {
 	if c.ResolvConf == "" {
 		c.ResolvConf = "/etc/resolv.conf"
 	}
+	if c.ImageDir == "" {
+		c.ImageDir = c.RootDir
+	}
+	if c.Thresholds == nil {
+		c.Thresholds = eviction.Default()
+	}
+	if c.PressureTransition == 0 {
+		c.PressureTransition = defaultPressureTransition
+	}
+	if c.Measure == nil {
+		c.Measure = func() (map[eviction.Signal]eviction.Amount, error) { return eviction.Read(c.RootDir, c.ImageDir) }
+	}
 	a := &Agent{
 		Config: c, prober: probe.New(), workers: map[string]*worker{},
+		pressure:    pressure{last: map[corev1.NodeConditionType]time.Time{}, now: map[corev1.NodeConditionType]bool{}},
+		nodeChanged: make(chan struct{}, 1), imageUse: imageUse{},
 		pulls: rate.NewLimiter(pullsPerSecond, pullBurst),
 		files: podFiles{root: c.RootDir, logs: c.LogDir},
 	}
-	var err error
-	if a.capacity, a.machine, err = machine(c.RootDir); err != nil {
+	amounts, err := c.Measure()
+	if err != nil {
+		return nil, fmt.Errorf("node %s: %w", c.Name, err)
+	}
+	a.capacity = capacity(amounts)
+	if a.machine, err = systemInfo(); err != nil {
 		return nil, fmt.Errorf("node %s: %w", c.Name, err)
 	}
 	a.meters = newMeters(a)
@@ -150,6 +183,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	g.Go(func() error { return a.followSources(ctx) })
 	g.Go(func() error { return a.followRuntime(ctx) })
 	g.Go(func() error { return a.housekeep(ctx) })
+	g.Go(func() error { return a.keepRoom(ctx) })
 	err := g.Wait()
 	workers.Wait()
 	return err

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/seed38700745/pkg/cluster/cri"
 	"github.com/seed38700745/pkg/cluster/event"
+	"github.com/seed38700745/pkg/cluster/node/eviction"
 	"github.com/seed38700745/pkg/cluster/object"
 	"github.com/seed38700745/pkg/cluster/object/builtin"
 )
@@ -34,6 +37,29 @@ type world struct {
 	volumes *fakeVolumes
 	dir     string
 	stop    func() // ends the agent and waits for it
+
+	mu      sync.Mutex
+	amounts map[eviction.Signal]eviction.Amount // what the machine has; guarded by mu
+}
+
+// plenty is a machine that is short of nothing.
+func plenty() map[eviction.Signal]eviction.Amount {
+	half := eviction.Amount{Available: 1 << 39, Capacity: 1 << 40}
+	return map[eviction.Signal]eviction.Amount{eviction.MemoryAvailable: half, eviction.NodeFSAvailable: half,
+		eviction.ImageFSAvailable: half, eviction.PIDAvailable: half}
+}
+
+func (w *world) measure() (map[eviction.Signal]eviction.Amount, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.amounts), nil
+}
+
+// short sets what is available of something.
+func (w *world) short(s eviction.Signal, available int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.amounts[s] = eviction.Amount{Available: available, Capacity: w.amounts[s].Capacity}
 }
 
 // inWorld runs test in a bubble with an agent that runs.
@@ -41,7 +67,7 @@ func inWorld(t *testing.T, test func(w *world)) {
 	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, verbs: newMemory(), runtime: newFakeRuntime(), images: newFakeImages(), network: &fakeNetwork{}, volumes: &fakeVolumes{}, dir: dir}
+		w := &world{t: t, verbs: newMemory(), runtime: newFakeRuntime(), images: newFakeImages(), network: &fakeNetwork{}, volumes: &fakeVolumes{}, dir: dir, amounts: plenty()}
 		w.begin()
 		test(w)
 		w.stop()
@@ -53,7 +79,8 @@ func (w *world) begin() {
 	var tick atomic.Int64 // Events are named by the time, and the bubble's clock stands still
 	rec := event.New(w.verbs, "kubelet", "n1", func() time.Time { return time.Now().Add(time.Duration(tick.Add(1))) })
 	a, err := New(Config{Name: "n1", Verbs: w.verbs, Runtime: w.runtime, Images: w.images, Network: w.network, Volumes: w.volumes,
-		DNS: DNS{Server: "10.142.0.10", Domain: "cluster.local"}, Recorder: rec, RootDir: w.dir + "/root", LogDir: w.dir + "/log",
+		Measure: w.measure,
+		DNS:     DNS{Server: "10.142.0.10", Domain: "cluster.local"}, Recorder: rec, RootDir: w.dir + "/root", LogDir: w.dir + "/log",
 		Version: "v1.36.3", RuntimeVersion: "1.0", Port: 10250, Logger: discard()})
 	if err != nil {
 		w.t.Fatal(err)

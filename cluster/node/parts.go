@@ -59,6 +59,9 @@ type Images interface {
 	Load(ctx context.Context, tar io.Reader) ([]cri.Image, error)
 	Save(ctx context.Context, names []string, w io.Writer) error
 	Remove(name string) error
+	// Free removes the images ids, one after the other, until so many bytes
+	// are free.
+	Free(ids []string, bytes int64) (removed []string, freed int64, err error)
 	// Prune removes images that keep does not name (by ID), and returns the
 	// removed names and the bytes freed.
 	Prune(keep func(id string) bool) (removed []string, freed int64, err error)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"time"
 
@@ -28,15 +27,6 @@ const (
 	maxNodeImages    = 50
 )
 
-// Thresholds of the kubelet's hard eviction: below them the node is under
-// pressure.
-const (
-	memoryPressure = 100 << 20 // bytes available
-	diskPressure   = 0.90      // share of the disk that is used
-	inodePressure  = 0.95
-	pidPressure    = 0.10 // share of process ids that is free
-)
-
 // keepNode creates the Node and keeps its labels and status true.
 func (a *Agent) keepNode(ctx context.Context) error {
 	var written time.Time
@@ -55,6 +45,8 @@ func (a *Agent) keepNode(ctx context.Context) error {
 		case <-ctx.Done():
 			timer.Stop()
 			return nil
+		case <-a.nodeChanged:
+			timer.Stop()
 		case <-timer.C:
 		}
 	}
@@ -167,11 +159,7 @@ func (a *Agent) nodeStatus(old corev1.NodeStatus) (corev1.NodeStatus, error) {
 		return s, err
 	}
 	s.Images = images
-	conditions, err := a.nodeConditions()
-	if err != nil {
-		return s, err
-	}
-	s.Conditions = mergeConditions(old.Conditions, conditions, *stamp(a.Now()))
+	s.Conditions = mergeConditions(old.Conditions, a.nodeConditions(), *stamp(a.Now()))
 	return s, nil
 }
 
@@ -208,51 +196,26 @@ func (a *Agent) nodeImages() ([]corev1.ContainerImage, error) {
 	return all[:min(len(all), maxNodeImages)], nil
 }
 
-// nodeConditions looks at the machine.
-func (a *Agent) nodeConditions() ([]corev1.NodeCondition, error) {
-	available, err := meminfo("MemAvailable")
-	if err != nil {
-		return nil, err
-	}
-	d, err := diskUse(a.RootDir)
-	if err != nil {
-		return nil, err
-	}
-	all := []corev1.NodeCondition{
-		pressure(corev1.NodeMemoryPressure, available < memoryPressure, "KubeletHasInsufficientMemory", "kubelet has insufficient memory available",
+// nodeConditions says how the node is.
+func (a *Agent) nodeConditions() []corev1.NodeCondition {
+	under := a.pressure.under()
+	is := func(c corev1.NodeConditionType) bool { return slices.Contains(under, c) }
+	return []corev1.NodeCondition{
+		pressureCondition(corev1.NodeMemoryPressure, is(corev1.NodeMemoryPressure), "KubeletHasInsufficientMemory", "kubelet has insufficient memory available",
 			"KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-		pressure(corev1.NodeDiskPressure, d.usedShare > diskPressure || d.inodeShare > inodePressure, "KubeletHasDiskPressure", "kubelet has disk pressure",
+		pressureCondition(corev1.NodeDiskPressure, is(corev1.NodeDiskPressure), "KubeletHasDiskPressure", "kubelet has disk pressure",
 			"KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-		pressure(corev1.NodePIDPressure, pidsShort(), "KubeletHasInsufficientPID", "kubelet has insufficient PID available",
+		pressureCondition(corev1.NodePIDPressure, is(corev1.NodePIDPressure), "KubeletHasInsufficientPID", "kubelet has insufficient PID available",
 			"KubeletHasSufficientPID", "kubelet has sufficient PID available"),
 		{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", Message: "kubelet is posting ready status"},
 	}
-	return all, nil
 }
 
-func pressure(t corev1.NodeConditionType, under bool, badReason, bad, goodReason, good string) corev1.NodeCondition {
+func pressureCondition(t corev1.NodeConditionType, under bool, badReason, bad, goodReason, good string) corev1.NodeCondition {
 	if under {
 		return corev1.NodeCondition{Type: t, Status: corev1.ConditionTrue, Reason: badReason, Message: bad}
 	}
 	return corev1.NodeCondition{Type: t, Status: corev1.ConditionFalse, Reason: goodReason, Message: good}
-}
-
-// pidsShort tells whether few process ids are left.
-func pidsShort() bool {
-	most, err := readInt("/proc/sys/kernel/pid_max")
-	if err != nil {
-		return false
-	}
-	b, err := os.ReadFile("/proc/loadavg") // "0.1 0.2 0.3 running/total last"
-	if err != nil {
-		return false
-	}
-	var load [3]float64
-	var running, total int64
-	if _, err := fmt.Sscanf(string(b), "%f %f %f %d/%d", &load[0], &load[1], &load[2], &running, &total); err != nil {
-		return false
-	}
-	return float64(most-total) < pidPressure*float64(most)
 }
 
 // mergeConditions puts the new conditions in place of the old of their types.

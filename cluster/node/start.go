@@ -309,6 +309,26 @@ func (w *worker) dropOldAttempts(ctx context.Context, v view, s starting) {
 	}
 }
 
+// dropDead removes the records and logs of all ended attempts but the latest
+// of each container, to free disk space.
+func (w *worker) dropDead(ctx context.Context) {
+	pod, _ := w.current()
+	v, err := w.look(ctx, pod)
+	if err != nil {
+		return
+	}
+	for _, c := range v.sandbox.Containers {
+		if latest := v.latest[c.Name]; latest == nil || c.State != cri.Exited || c.Attempt >= latest.Attempt {
+			continue
+		}
+		if err := w.agent.Runtime.RemoveContainer(ctx, w.uid, c.ID); err != nil {
+			w.log.Warn("old container not removed", "container", c.Name, "error", err)
+			continue
+		}
+		w.agent.files.removeLog(pod, c.Name, c.Attempt)
+	}
+}
+
 // adopt takes over what the pod's status says about running containers that
 // this agent did not start, so that a restart of the agent changes nothing.
 func (w *worker) adopt(v view) {

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/seed38700745/pkg/cluster/cri"
+	"github.com/seed38700745/pkg/cluster/node/eviction"
 	"github.com/seed38700745/pkg/cluster/node/podspec"
 )
 
@@ -91,6 +92,11 @@ func podStatus(r report) corev1.PodStatus {
 		s.Phase, s.Reason, s.Message = old.Phase, old.Reason, old.Message
 	}
 	s.Conditions = r.conditions(s)
+	if r.failed != nil && r.failed.reason == eviction.Reason {
+		s.Conditions = slices.DeleteFunc(s.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.DisruptionTarget })
+		s.Conditions = append(s.Conditions, corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
+			Reason: corev1.PodReasonTerminationByKubelet, Message: r.failed.message, LastTransitionTime: *stamp(r.now), ObservedGeneration: r.pod.Generation})
+	}
 	return s
 }
 

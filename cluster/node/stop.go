@@ -145,11 +145,12 @@ func (w *worker) halt(ctx context.Context, v view, grace time.Duration) (after v
 // rest ends a pod that came to its end by itself, or for the reason failed:
 // it stops what still runs, writes the final status, then gives back what the
 // pod held. Its logs stay until it is deleted.
-func (w *worker) rest(ctx context.Context, v view, failed *waiting) time.Duration {
+func (w *worker) rest(ctx context.Context, v view, failed *waiting, grace time.Duration) time.Duration {
 	if w.cleaned {
+		w.tellEvicted()
 		return resyncPeriod
 	}
-	v, ok := w.halt(ctx, v, grace(v.pod))
+	v, ok := w.halt(ctx, v, grace)
 	if !ok {
 		return w.again()
 	}
@@ -162,6 +163,7 @@ func (w *worker) rest(ctx context.Context, v view, failed *waiting) time.Duratio
 		return w.again()
 	}
 	w.cleaned, w.retry = true, 0
+	w.tellEvicted()
 	return resyncPeriod
 }
 

@@ -34,15 +34,18 @@ func (w *worker) sync(life, ctx context.Context) (next time.Duration, done bool)
 		return w.trouble(ctx, v, "FailedSync", err), false
 	}
 	if isTerminal(pod.Status.Phase) {
-		return w.rest(ctx, v, nil), false
+		return w.rest(ctx, v, nil, grace(pod)), false
+	}
+	if evicted := w.eviction(); evicted != nil {
+		return w.rest(ctx, v, evicted, evictedGrace), false
 	}
 	if refused := w.admit(v); refused != nil {
 		w.event(pod, "", corev1.EventTypeWarning, refused.reason, refused.message)
-		return w.rest(ctx, v, refused), false
+		return w.rest(ctx, v, refused, grace(pod)), false
 	}
 	if late, remaining := deadline(v); late != nil {
 		w.event(pod, "", corev1.EventTypeNormal, late.reason, late.message)
-		return w.rest(ctx, v, late), false
+		return w.rest(ctx, v, late, grace(pod)), false
 	} else if remaining > 0 {
 		defer func() { next = min(next, remaining) }()
 	}
@@ -51,7 +54,7 @@ func (w *worker) sync(life, ctx context.Context) (next time.Duration, done bool)
 	w.keepProbes(life, v)
 	w.report(ctx, v, p)
 	if p.finished {
-		return w.rest(ctx, v, nil), false
+		return w.rest(ctx, v, nil, grace(pod)), false
 	}
 	if len(p.kill) > 0 {
 		for _, k := range p.kill {
@@ -108,7 +111,7 @@ func (w *worker) bringUp(ctx context.Context, v view, p plan, next time.Duration
 		w.report(ctx, v, p)
 		return next
 	}
-	paths, err := w.agent.Volumes.Setup(ctx, v.pod)
+	paths, err := w.setUpVolumes(ctx, v.pod)
 	if err != nil {
 		return w.trouble(ctx, v, "FailedMount", err)
 	}
@@ -261,7 +264,7 @@ func (w *worker) refreshVolumes(ctx context.Context, pod *corev1.Pod) {
 		return
 	}
 	w.setUp = now
-	if _, err := w.agent.Volumes.Setup(ctx, pod); err != nil && ctx.Err() == nil {
+	if _, err := w.setUpVolumes(ctx, pod); err != nil && ctx.Err() == nil {
 		w.log.Warn("volumes not refreshed", "error", err)
 	}
 }

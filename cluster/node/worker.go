@@ -36,6 +36,12 @@ type worker struct {
 	// is odd the pod stands still.
 	freezes atomic.Int64
 
+	// evicted is why the pod must end, and evictedDone closed when it has;
+	// guarded by mu.
+	evicted     *waiting
+	evictedDone chan struct{}
+	volumes     map[string]string // folders on the host, by volume; guarded by mu
+
 	// The rest belongs to run.
 	problems  map[string]waiting // failed starts, by container
 	delays    map[string]delay   // when a failed start is tried again
@@ -79,6 +85,46 @@ func (w *worker) refresh() {
 	w.fresh = true
 	w.mu.Unlock()
 	w.poke()
+}
+
+// evict makes the worker end the pod for a reason. What it returns is closed
+// when the pod holds nothing any more.
+func (w *worker) evict(reason waiting) <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.evicted == nil {
+		w.evicted, w.evictedDone = &reason, make(chan struct{})
+		if w.cancel != nil {
+			w.cancel()
+		}
+		w.poke()
+	}
+	return w.evictedDone
+}
+
+// eviction returns why the pod must end, or nil.
+func (w *worker) eviction() *waiting {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.evicted
+}
+
+// volume returns where a volume lies on the host; empty: it is not known.
+func (w *worker) volume(name string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.volumes[name]
+}
+
+// setUpVolumes makes or refreshes the pod's volumes.
+func (w *worker) setUpVolumes(ctx context.Context, pod *corev1.Pod) (map[string]string, error) {
+	paths, err := w.agent.Volumes.Setup(ctx, pod)
+	if err == nil {
+		w.mu.Lock()
+		w.volumes = paths
+		w.mu.Unlock()
+	}
+	return paths, err
 }
 
 // set hands over a state of the pod. The beginning of its end, and a shortened
@@ -125,6 +171,7 @@ func (w *worker) current() (pod *corev1.Pod, gone bool) {
 // ends.
 func (w *worker) run(ctx context.Context) {
 	defer w.stopProbes(nil)
+	defer w.tellEvicted()
 	for {
 		next, done := w.turn(ctx)
 		if done || ctx.Err() != nil {
@@ -137,6 +184,19 @@ func (w *worker) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		timer.Stop()
+	}
+}
+
+// tellEvicted tells who waits for an eviction that it is over.
+func (w *worker) tellEvicted() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.evicted != nil {
+		select {
+		case <-w.evictedDone:
+		default:
+			close(w.evictedDone)
+		}
 	}
 }
 

@@ -21,8 +21,18 @@ type Settings struct {
 	NoImageSubstitution bool `json:"noImageSubstitution,omitempty"`
 	// NoBoot: the user was asked and does not want the cluster to start when
 	// the machine does.
-	NoBoot bool   `json:"noBoot,omitempty"`
-	Backup Backup `json:"backup,omitzero"`
+	NoBoot   bool     `json:"noBoot,omitempty"`
+	Backup   Backup   `json:"backup,omitzero"`
+	Eviction Eviction `json:"eviction,omitzero"`
+}
+
+// Eviction says when the node is short of memory or disk space; pkgd reads it
+// when it starts.
+type Eviction struct {
+	// Hard changes the kubelet's thresholds: "memory.available<100Mi,nodefs.available<10%".
+	Hard string `json:"hard,omitempty"`
+	// PressureTransition is how long a pressure condition stays at least: "5m".
+	PressureTransition string `json:"pressureTransition,omitempty"`
 }
 
 // Backup says when pkgd makes backups by itself.

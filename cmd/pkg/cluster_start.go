@@ -29,6 +29,8 @@ type startFlags struct {
 	backupKeep     int
 	backupVolumes  bool
 	atBoot         bool
+	evictionHard   string
+	transition     time.Duration
 }
 
 func newClusterStartCommand(a *app) *cobra.Command {
@@ -54,6 +56,8 @@ Exit codes: 0 it runs, 1 it does not, 3 it is not ready in time.`,
 	cmd.Flags().StringVar(&f.backupSchedule, "backup-schedule", settings.DefaultSchedule, "when the cluster makes backups by itself: @daily, five fields of cron, or off")
 	cmd.Flags().IntVar(&f.backupKeep, "backup-keep", settings.DefaultKeep, "how many of these backups are kept")
 	cmd.Flags().BoolVar(&f.backupVolumes, "backup-volumes", false, "these backups hold the data of volumes, too")
+	cmd.Flags().StringVar(&f.evictionHard, "eviction-hard", "", "when the node evicts pods, as the kubelet's: memory.available<100Mi,nodefs.available<10%,imagefs.available<15%,...")
+	cmd.Flags().DurationVar(&f.transition, "eviction-pressure-transition-period", 5*time.Minute, "how long a pressure condition of the node stays at least")
 	cmd.Flags().BoolVar(&f.atBoot, "at-boot", false, "start the cluster with the machine, too; without the flag a person at a terminal is asked once")
 	return cmd
 }
@@ -126,6 +130,15 @@ func (l *localCluster) keep(f *startFlags, given func(string) bool) (changed boo
 	}
 	if given("backup-volumes") {
 		s.Backup.Volumes = f.backupVolumes
+	}
+	if given("eviction-hard") {
+		s.Eviction.Hard = f.evictionHard
+	}
+	if given("eviction-pressure-transition-period") {
+		if f.transition <= 0 {
+			return false, usagef("--eviction-pressure-transition-period must be more than 0")
+		}
+		s.Eviction.PressureTransition = f.transition.String()
 	}
 	if s == old {
 		return false, nil

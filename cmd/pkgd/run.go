@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/seed38700745/pkg/charts"
 	"github.com/seed38700745/pkg/cluster"
@@ -18,6 +19,7 @@ import (
 	"github.com/seed38700745/pkg/cluster/image"
 	"github.com/seed38700745/pkg/cluster/instance"
 	"github.com/seed38700745/pkg/cluster/network"
+	"github.com/seed38700745/pkg/cluster/node/eviction"
 	"github.com/seed38700745/pkg/cluster/settings"
 	"github.com/seed38700745/pkg/cmd/internal/objectlint"
 	"github.com/seed38700745/pkg/cmd/internal/schemacheck"
@@ -131,9 +133,14 @@ func serve(ctx context.Context, o *options) (err error) {
 	if err != nil {
 		return err
 	}
+	thresholds, transition, err := pressureSettings(chosen.Eviction)
+	if err != nil {
+		return err
+	}
 	log := newLogger()
 	c, err := cluster.Open(cluster.Config{
 		Record: claim.Record, API: claim.API, Settings: chosen, Shim: shim, Helper: helper, Images: images,
+		Thresholds: thresholds, PressureTransition: transition,
 		Version: version.Version, Kubernetes: version.Kubernetes, Logger: log,
 	})
 	if err != nil {
@@ -149,6 +156,19 @@ func serve(ctx context.Context, o *options) (err error) {
 	})
 	log.Info("cluster has stopped", "error", err)
 	return errors.Join(err, c.Close())
+}
+
+// pressureSettings reads when the node is short of something.
+func pressureSettings(e settings.Eviction) (t eviction.Thresholds, transition time.Duration, err error) {
+	if t, err = eviction.Parse(e.Hard); err != nil {
+		return nil, 0, fmt.Errorf("%w: pkg cluster start --eviction-hard changes it", err)
+	}
+	if e.PressureTransition != "" {
+		if transition, err = time.ParseDuration(e.PressureTransition); err != nil {
+			return nil, 0, fmt.Errorf("pressure transition period: %w: pkg cluster start --eviction-pressure-transition-period changes it", err)
+		}
+	}
+	return t, transition, nil
 }
 
 // readyPipe returns a func that says one thing to whoever started the daemon.
