@@ -15,7 +15,7 @@ import (
 
 // FS has one folder for each chart, and substitutes.yaml.
 //
-//go:embed all:mysql all:nginx all:redis all:wordpress substitutes.yaml
+//go:embed all:httpd all:memcached all:mysql all:nginx all:postgresql all:prometheus all:rabbitmq all:redis all:wordpress substitutes.yaml
 var FS embed.FS
 
 // Names lists the bundled charts, sorted.

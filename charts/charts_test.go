@@ -65,7 +65,7 @@ func TestNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"mysql", "nginx", "redis", "wordpress"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"httpd", "memcached", "mysql", "nginx", "postgresql", "prometheus", "rabbitmq", "redis", "wordpress"}, names); diff != "" {
 		t.Error(diff)
 	}
 	for _, bad := range []string{"nope", "../x", "substitutes.yaml", ""} {
@@ -251,6 +251,12 @@ func TestSchemasRefuseMistakes(t *testing.T) {
 		"replicaCount: many":                    "nginx",
 		"mysql: {auth: {database: \"\"}}":       "wordpress",
 		"wordpressUrl: www.example.com":         "wordpress",
+		"master: {persistance: {}}":             "redis",
+		"auth: {username: postgres}":            "postgresql",
+		"cacheMegabytes: 64Mi":                  "memcached",
+		"content: {a/b: x}":                     "httpd",
+		"plugins: [rabbitmq-management]":        "rabbitmq",
+		"scrapeInterval: 15":                    "prometheus",
 	} {
 		_, err := render(t, chartName, "x", values, nil)
 		if err == nil || !strings.Contains(err.Error(), "values don't meet the specifications") {

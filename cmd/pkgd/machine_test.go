@@ -31,6 +31,11 @@ var testImages = []string{
 	"docker.io/library/nginx:1.22",
 	"docker.io/library/redis:7.0",
 	"docker.io/library/wordpress:6.1",
+	"docker.io/library/httpd:2.4",
+	"docker.io/library/memcached:1.6",
+	"docker.io/library/postgres:15",
+	"docker.io/library/rabbitmq:3.10",
+	"docker.io/prom/prometheus:v2.42.0",
 	busybox,
 }
 

@@ -2,8 +2,12 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +20,13 @@ var stableCharts = map[string]struct {
 	args []string
 	use  func(r *stableRelease)
 }{
-	"redis": {use: useRedis},
+	"httpd":     {[]string{"--set", "content.index\\.html=a page of our own", "--set", "replicaCount=2"}, useHTTPD},
+	"memcached": {nil, useMemcached},
+	"postgresql": {[]string{"--set", "primary.initScripts.a\\.sql=CREATE TABLE once AS SELECT 'made' AS x; GRANT SELECT ON once TO app"},
+		usePostgreSQL},
+	"prometheus": {[]string{"--set", "scrapeInterval=1s", "--set", "evaluationInterval=1s"}, usePrometheus},
+	"rabbitmq":   {[]string{"--set-json", `podAnnotations={"prometheus.io/scrape": "true", "prometheus.io/port": "15692"}`}, useRabbitMQ},
+	"redis":      {nil, useRedis},
 }
 
 // stableRelease is a release of a bundled chart in a test of its own.
@@ -120,8 +130,7 @@ func (r *stableRelease) dial(port string) *lines {
 	return &lines{c, bufio.NewReader(c)}
 }
 
-// ask sends a line and returns the next n lines of the answer, joined with
-// blanks.
+// ask sends lines and returns the next n lines of the answer, joined with bars.
 func (l *lines) ask(n int, line string) (string, error) {
 	if _, err := fmt.Fprintf(l, "%s\r\n", line); err != nil {
 		return "", err
@@ -134,15 +143,39 @@ func (l *lines) ask(n int, line string) (string, error) {
 		}
 		all = append(all, strings.TrimSpace(s))
 	}
-	return strings.Join(all, " "), nil
+	return strings.Join(all, "|"), nil
 }
 
 // says fails unless a line is answered as it should be.
 func (r *stableRelease) says(l *lines, line, want string) {
 	r.t.Helper()
-	if got, err := l.ask(strings.Count(want, " ")+1, line); err != nil || got != want {
+	if got, err := l.ask(strings.Count(want, "|")+1, line); err != nil || got != want {
 		r.t.Errorf("%s: %q, %v, want %q", line, got, err, want)
 	}
+}
+
+// call makes an HTTP request to a port of the release's Service, as the user of
+// login, and returns the body of the answer, which must be one of success.
+func (r *stableRelease) call(method, port, path string, login *url.Userinfo, body string) (string, error) {
+	request, err := http.NewRequest(method, "http://"+net.JoinHostPort(r.address, port)+path, strings.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	if login != nil {
+		password, _ := login.Password()
+		request.SetBasicAuth(login.Username(), password)
+	}
+	client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := client.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode/100 != 2 {
+		err = fmt.Errorf("%s %s: %s: %s", method, path, answer.Status, text)
+	}
+	return string(text), err
 }
 
 // useRedis wants the password asked for, and keys to outlive pods.
@@ -158,7 +191,128 @@ func useRedis(r *stableRelease) {
 		replace()
 		c = r.dial("6379")
 		r.says(c, "AUTH "+password, "+OK")
-		r.says(c, "GET k", "$4 kept")
+		r.says(c, "GET k", "$4|kept")
 	}
-	r.says(c, "CONFIG GET maxclients", "*2 $10 maxclients $2 99")
+	r.says(c, "CONFIG GET maxclients", "*2|$10|maxclients|$2|99")
+}
+
+// useHTTPD wants the page that the values give, and after an upgrade the new one.
+func useHTTPD(r *stableRelease) {
+	for _, want := range []string{"a page of our own", "another page"} {
+		eventually(r.t, 10*time.Second, func() error {
+			got, err := r.call(http.MethodGet, "80", "/", nil, "")
+			if err == nil && strings.TrimSpace(got) != want {
+				err = fmt.Errorf("%q, want %q", got, want)
+			}
+			return err
+		})
+		r.pkg("upgrade", r.name, "stable/httpd", "--reuse-values", "--set", "content.index\\.html=another page")
+	}
+	if got, err := r.call(http.MethodGet, "80", "/missing", nil, ""); err == nil || !strings.Contains(err.Error(), "404") {
+		r.t.Errorf("a missing page: %q, %v", got, err)
+	}
+}
+
+func useMemcached(r *stableRelease) {
+	c := r.dial("11211")
+	r.says(c, "set k 0 60 4\r\nkept", "STORED")
+	r.says(r.dial("11211"), "get k", "VALUE k 0 4|kept|END")
+	r.says(c, "delete k", "DELETED")
+	r.says(c, "get k", "END")
+}
+
+// usePostgreSQL wants a password asked for, a table to outlive pods, and a new
+// password to hold after the upgrade that brings it.
+func usePostgreSQL(r *stableRelease) {
+	query := func(password, sql string) (string, error) {
+		got := r.try("pkg", "kubectl", "exec", r.name+"-0", "--", "env", "PGPASSWORD="+password, "PGCONNECT_TIMEOUT=5",
+			"psql", "-X", "-A", "-t", "-h", r.name+".default.svc.cluster.local", "-U", "app", "-d", "app", "-c", sql)
+		if got.code != 0 {
+			return "", fmt.Errorf("exit code %d: %s", got.code, got.stderr)
+		}
+		return strings.TrimSpace(got.stdout), nil
+	}
+	check := func(password, sql, want string) {
+		r.t.Helper()
+		eventually(r.t, 10*time.Second, func() error {
+			got, err := query(password, sql)
+			if err == nil && got != want {
+				err = fmt.Errorf("%s: %q, want %q", sql, got, want)
+			}
+			return err
+		})
+	}
+	old := r.secret("password")
+	check(old, "CREATE TABLE t AS SELECT 42 AS x", "SELECT 1")
+	check(old, "SELECT x, (SELECT x FROM once) FROM t", "42|made")
+	r.replacePod()
+	check(old, "SELECT x FROM t", "42")
+	const next = `a 'new" \one`
+	r.upgrade("auth.password=" + strings.ReplaceAll(next, `\`, `\\`))
+	check(next, "SELECT x FROM t", "42")
+	if got, err := query(old, "SELECT 1"); err == nil || !strings.Contains(err.Error(), "password authentication failed") {
+		r.t.Errorf("with the old password: %q, %v", got, err)
+	}
+}
+
+// useRabbitMQ wants a durable queue's message to outlive the pod.
+func useRabbitMQ(r *stableRelease) {
+	login := url.UserPassword("user", r.secret("rabbitmq-password"))
+	call := func(method, path, body, want string) {
+		r.t.Helper()
+		eventually(r.t, 30*time.Second, func() error {
+			got, err := r.call(method, "15672", "/api"+path, login, body)
+			if err == nil && !strings.Contains(got, want) {
+				err = fmt.Errorf("%s %s: %s, want %s", method, path, got, want)
+			}
+			return err
+		})
+	}
+	if got, err := r.call(http.MethodGet, "15672", "/api/overview", url.UserPassword("user", "wrong"), ""); err == nil {
+		r.t.Errorf("with a wrong password: %s", got)
+	}
+	call(http.MethodPut, "/queues/%2F/orders", `{"durable": true}`, "")
+	call(http.MethodPost, "/exchanges/%2F/amq.default/publish",
+		`{"properties": {"delivery_mode": 2}, "routing_key": "orders", "payload": "order 1", "payload_encoding": "string"}`, `"routed":true`)
+	r.replacePod()
+	call(http.MethodPost, "/queues/%2F/orders/get", `{"count": 1, "ackmode": "ack_requeue_false", "encoding": "auto"}`, `"payload":"order 1"`)
+}
+
+// usePrometheus wants the cluster and an annotated pod to be collected from.
+func usePrometheus(r *stableRelease) {
+	query := func(promql string) (series []map[string]string, err error) {
+		text, err := r.call(http.MethodGet, "9090", "/api/v1/query?query="+url.QueryEscape(promql), nil, "")
+		if err != nil {
+			return nil, err
+		}
+		var answer struct {
+			Data struct {
+				Result []struct{ Metric map[string]string }
+			}
+		}
+		if err := json.Unmarshal([]byte(text), &answer); err != nil {
+			return nil, err
+		}
+		for _, s := range answer.Data.Result {
+			series = append(series, s.Metric)
+		}
+		return series, nil
+	}
+	for _, promql := range []string{
+		`up{job="prometheus"} == 1`,
+		`up{job="kubernetes-apiservers"} == 1`,
+		`up{job="kubernetes-nodes"} == 1`,
+		`up{job="kubernetes-pods", pod="rabbitmq-0"} == 1`,
+		`container_memory_working_set_bytes{namespace="default", pod="prometheus-0", container="prometheus"} > 1e6`,
+		`rabbitmq_connections{namespace="default", app_kubernetes_io_name="rabbitmq"}`,
+	} {
+		eventually(r.t, 40*time.Second, func() error {
+			series, err := query(promql)
+			if err == nil && len(series) != 1 {
+				err = fmt.Errorf("%s: %v, want one series", promql, series)
+			}
+			return err
+		})
+		r.t.Logf("%s: found", promql)
+	}
 }
