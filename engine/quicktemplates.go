@@ -14,46 +14,46 @@ type quickTemplates struct {
 	run    *run
 	set    *gotemplate.Set
 	parser *gotemplate.Parser
-	texts  map[string]gotemplate.Trees // of tpl
+	texts  map[string]*gotemplate.Parsed // of tpl
 }
 
 func newQuickTemplates(r *run, order []string) (*quickTemplates, error) {
-	q := &quickTemplates{run: r, texts: map[string]gotemplate.Trees{}}
+	q := &quickTemplates{run: r, texts: map[string]*gotemplate.Parsed{}}
 	funcs := r.funcMap(q)
 	q.parser = gotemplate.NewParser(funcs)
 	q.set = gotemplate.New(funcs, r.in.Strict)
-	for _, parsed := range q.parseFiles(order) {
-		if parsed.err != nil {
-			return nil, parsed.err
+	parsed, err := q.parseFiles(order)
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range order {
+		if err := q.set.Add(name, parsed[i]); err != nil {
+			return nil, err
 		}
-		q.add(parsed.trees)
 	}
 	return q, nil
 }
 
-func (q *quickTemplates) add(trees gotemplate.Trees) {
-	for name, root := range trees {
-		q.set.Add(name, root)
-	}
-}
-
-// parsedFile is what one file defines, itself included.
-type parsedFile struct {
-	trees gotemplate.Trees
-	err   error
-}
-
 // parallelText is the size of all templates, in bytes, from which several goroutines
 // parse them: below that starting them takes longer.
-const parallelText = 64 << 10
+const parallelText = 128 << 10
 
 // parseFiles parses the files in the given order. Parsing one does not depend on
-// another, so that large charts use all processors.
-func (q *quickTemplates) parseFiles(order []string) []parsedFile {
-	parsed := make([]parsedFile, len(order))
+// another, so that large charts use all processors. Files with the same content, as
+// subcharts that bring the same library have, are parsed once.
+func (q *quickTemplates) parseFiles(order []string) ([]*gotemplate.Parsed, error) {
+	parsed := make([]*gotemplate.Parsed, len(order))
+	failed := make([]error, len(order))
+	first := make(map[string]int, len(order)) // by content
+	var different []int
 	size := 0
-	for _, name := range order {
-		size += len(q.run.files[name].text)
+	for i, name := range order {
+		text := q.run.files[name].text
+		if _, ok := first[text]; !ok {
+			first[text] = i
+			different = append(different, i)
+			size += len(text)
+		}
 	}
 	workers := runtime.GOMAXPROCS(0)
 	if size < parallelText {
@@ -61,13 +61,9 @@ func (q *quickTemplates) parseFiles(order []string) []parsedFile {
 	}
 	var next atomic.Int64
 	work := func() {
-		for {
-			i := int(next.Add(1)) - 1
-			if i >= len(order) {
-				return
-			}
-			name := order[i]
-			parsed[i].trees, parsed[i].err = q.parser.Parse(name, q.run.files[name].text)
+		for n := next.Add(1); n <= int64(len(different)); n = next.Add(1) {
+			i := different[n-1]
+			parsed[i], failed[i] = q.parser.Parse(q.run.files[order[i]].text)
 		}
 	}
 	var wg sync.WaitGroup
@@ -76,7 +72,14 @@ func (q *quickTemplates) parseFiles(order []string) []parsedFile {
 	}
 	work()
 	wg.Wait()
-	return parsed
+	for i, name := range order {
+		same := first[q.run.files[name].text]
+		if failed[same] != nil {
+			return nil, failed[same]
+		}
+		parsed[i] = parsed[same]
+	}
+	return parsed, nil
 }
 
 func (q *quickTemplates) execute(out *writer, name string, data any) error {
@@ -86,19 +89,21 @@ func (q *quickTemplates) execute(out *writer, name string, data any) error {
 // executeText runs a text, parsed once. If it defines templates it runs in a set of
 // its own.
 func (q *quickTemplates) executeText(out *writer, text string, data any) error {
-	trees, ok := q.texts[text]
+	parsed, ok := q.texts[text]
 	if !ok {
 		var err error
-		if trees, err = q.parser.Parse(rootName, text); err != nil {
+		if parsed, err = q.parser.Parse(text); err != nil {
 			return err
 		}
-		q.texts[text] = trees
+		q.texts[text] = parsed
 	}
-	if len(trees) == 1 {
-		return q.set.ExecuteTree(out, trees[rootName], data)
+	if len(parsed.Defines) == 0 {
+		return q.set.ExecuteTree(out, parsed.Root, data)
 	}
 	clone := &quickTemplates{run: q.run, parser: q.parser, texts: q.texts}
 	clone.set = q.set.Clone(q.run.setFuncs(clone))
-	clone.add(trees)
-	return clone.set.ExecuteTree(out, trees[rootName], data)
+	if err := clone.set.Add(rootName, parsed); err != nil {
+		return err
+	}
+	return clone.set.ExecuteTree(out, parsed.Root, data)
 }

@@ -60,8 +60,20 @@ func (s *Set) Clone(funcs map[string]any) *Set {
 	return out
 }
 
-// Add takes in a template under a name. An empty one does not replace another.
-func (s *Set) Add(name string, root *parse.ListNode) {
+// Add takes in a file and what it defines. What was there under the same names goes,
+// but an empty template does not replace another.
+func (s *Set) Add(name string, file *Parsed) error {
+	if own := file.Defines[name]; own != nil && !parse.IsEmptyTree(own) && !parse.IsEmptyTree(file.Root) {
+		return refusal{"file defines itself"}
+	}
+	for define, root := range file.Defines {
+		s.add(define, root)
+	}
+	s.add(name, file.Root)
+	return nil
+}
+
+func (s *Set) add(name string, root *parse.ListNode) {
 	if s.templates[name] != nil && parse.IsEmptyTree(root) {
 		return
 	}

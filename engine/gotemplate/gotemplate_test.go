@@ -111,13 +111,13 @@ func render(text string, quick, strict bool) (out string, data map[string]any, e
 			err := set.Execute(&inner, name, data)
 			return inner.String(), err
 		}
-		trees, err := NewParser(funcs).Parse("t", text)
+		parsed, err := NewParser(funcs).Parse(text)
 		if err != nil {
 			return "", nil, err
 		}
 		set = New(funcs, strict)
-		for name, root := range trees {
-			set.Add(name, root)
+		if err := set.Add("t", parsed); err != nil {
+			return "", nil, err
 		}
 		err = set.Execute(&buf, "t", data)
 		return buf.String(), data, err

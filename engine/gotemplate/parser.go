@@ -2,27 +2,32 @@ package gotemplate
 
 import (
 	"maps"
+	"strings"
 	"text/template/parse"
 )
 
-// Trees are the templates that a text defines, itself included.
-type Trees map[string]*parse.ListNode
+// Parsed is a parsed text. Nothing in it depends on the name of its file, so that
+// files of the same content can share one; nothing may change it.
+type Parsed struct {
+	Root    *parse.ListNode
+	Defines map[string]*parse.ListNode // the templates that the text defines
+}
 
-// Parser parses templates. It may be used by several goroutines.
+// Parser parses templates several times faster than text/template/parse does. The
+// trees are the same but for positions, which only messages need. As with execution,
+// what it is not certain of it leaves: to text/template/parse, and what that does not
+// accept is refused. It may be used by several goroutines.
 type Parser struct {
 	funcs map[string]any // only names matter
 }
 
 // builtins are text/template's own functions.
-var builtins = [...]string{
-	"and", "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not",
-	"or", "print", "printf", "println", "slice", "urlquery",
-}
+const builtins = "and call eq ge gt html index js le len lt ne not or print printf println slice urlquery"
 
 // NewParser returns a parser that knows the functions given and the builtin ones.
 func NewParser(funcs map[string]any) *Parser {
 	all := maps.Clone(funcs)
-	for _, name := range builtins {
+	for name := range strings.FieldsSeq(builtins) {
 		if _, ok := all[name]; !ok {
 			all[name] = true
 		}
@@ -31,14 +36,89 @@ func NewParser(funcs map[string]any) *Parser {
 }
 
 // Parse parses a text. Any error wraps ErrRefused.
-func (p *Parser) Parse(name, text string) (Trees, error) {
-	parsed, err := parse.Parse(name, text, "", "", p.funcs)
+func (p *Parser) Parse(text string) (*Parsed, error) {
+	if parsed, ok := p.quick(text); ok {
+		return parsed, nil
+	}
+	const name = "\x00" // that no define has
+	trees, err := parse.Parse(name, text, "", "", p.funcs)
 	if err != nil {
 		return nil, refusal{err.Error()}
 	}
-	trees := make(Trees, len(parsed))
-	for name, tree := range parsed {
-		trees[name] = tree.Root
+	parsed := &Parsed{Root: trees[name].Root, Defines: map[string]*parse.ListNode{}}
+	for define, tree := range trees {
+		if define != name {
+			parsed.Defines[define] = tree.Root
+		}
 	}
-	return trees, nil
+	return parsed, nil
+}
+
+// quick parses a text; false when it is not certain.
+func (p *Parser) quick(text string) (parsed *Parsed, ok bool) {
+	t := &tree{
+		funcs:   p.funcs,
+		text:    text,
+		bytes:   []byte(text),
+		vars:    []string{"$"},
+		defines: map[string]*parse.ListNode{},
+	}
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case refusal:
+			parsed, ok = nil, false
+		default:
+			panic(r)
+		}
+	}()
+	return &Parsed{Root: t.file(), Defines: t.defines}, true
+}
+
+// tree is the state of parsing one text. Its methods panic with a refusal.
+type tree struct {
+	funcs   map[string]any
+	text    string
+	bytes   []byte // the same, for text nodes
+	pos     int
+	vars    []string // declared so far, the innermost last
+	ranges  int      // around the current position, where break is allowed
+	depth   int      // of parentheses and blocks
+	defines map[string]*parse.ListNode
+
+	words []string     // operands' names are cut from this
+	nodes []parse.Node // and lists of nodes from this
+	stack []parse.Node // those of unfinished lists
+}
+
+// maxNesting is how deep blocks and parentheses may nest here; text/template/parse
+// takes more.
+const maxNesting = 500
+
+func (t *tree) enter() {
+	if t.depth++; t.depth > maxNesting {
+		refuse("nested too deep")
+	}
+}
+
+// list takes what was put on the stack from mark on as a list of nodes.
+func (t *tree) list(mark int) []parse.Node {
+	n := len(t.stack) - mark
+	if cap(t.nodes)-len(t.nodes) < n {
+		t.nodes = make([]parse.Node, 0, max(n, min(16+2*cap(t.nodes), 512)))
+	}
+	begin := len(t.nodes)
+	t.nodes = append(t.nodes, t.stack[mark:]...)
+	t.stack = t.stack[:mark]
+	return t.nodes[begin:len(t.nodes):len(t.nodes)]
+}
+
+// names takes a copy of a short list of names.
+func (t *tree) names(names ...string) []string {
+	if cap(t.words)-len(t.words) < len(names) {
+		t.words = make([]string, 0, max(len(names), min(16+2*cap(t.words), 512)))
+	}
+	begin := len(t.words)
+	t.words = append(t.words, names...)
+	return t.words[begin:len(t.words):len(t.words)]
 }
