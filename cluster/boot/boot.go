@@ -47,7 +47,7 @@ RequiresMountsFor=%[2]s
 
 [Service]
 Type=notify
-ExecStart=%[3]s run --home %[2]s
+ExecStart=%[3]s run --home %[6]s
 EnvironmentFile=%[4]s
 StandardOutput=append:%[5]s
 StandardError=inherit
@@ -65,13 +65,13 @@ TimeoutStopSec=40
 
 [Install]
 WantedBy=multi-user.target
-`, percent(s.Home), quote(percent(s.Home)), quote(dollar(percent(s.Daemon))), percent(env), percent(s.Log))
+`, percent(s.Home), quote(percent(s.Home)), quote(percent(s.Daemon)), percent(env), percent(s.Log), quote(dollar(percent(s.Home))))
 }
 
 // percent keeps systemd from taking parts of a text for specifiers.
 func percent(text string) string { return strings.ReplaceAll(text, "%", "%%") }
 
-// dollar keeps systemd from taking parts of a command for variables.
+// dollar keeps systemd from taking parts of a command's arguments for variables.
 func dollar(text string) string { return strings.ReplaceAll(text, "$", "$$") }
 
 // quote makes a word of a unit's file (systemd.syntax(7), "Quoting").

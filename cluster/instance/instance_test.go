@@ -137,3 +137,34 @@ func TestDeletedFolderIsStillKnown(t *testing.T) {
 		t.Errorf("Load: %+v, %v", r, err)
 	}
 }
+
+// A restored or moved folder keeps what it had where that is free, and is given
+// something else where it is not.
+func TestMovedFolder(t *testing.T) {
+	taken := acquire(t, t.TempDir())
+	old := acquire(t, t.TempDir())
+	copied := func(from string) string {
+		home := t.TempDir()
+		text, err := os.ReadFile(keptPath(from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(keptPath(home), text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return home
+	}
+	beside := acquire(t, copied(taken.Home))
+	if beside.ID == taken.ID || beside.Number == taken.Number || beside.APIPort == taken.APIPort || beside.PodCIDR == taken.PodCIDR {
+		t.Errorf("beside the original: %+v\n%+v", beside.Record, taken.Record)
+	}
+	home := copied(old.Home)
+	old.Release()
+	if _, err := Forget(old.ID); err != nil {
+		t.Fatal(err)
+	}
+	alone := acquire(t, home)
+	if alone.ID == old.ID || alone.Home != home || alone.Number != old.Number || alone.APIPort != old.APIPort || alone.ServiceCIDR != old.ServiceCIDR {
+		t.Errorf("instead of the original: %+v\n%+v", alone.Record, old.Record)
+	}
+}
