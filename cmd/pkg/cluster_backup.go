@@ -140,14 +140,14 @@ func (s *sink) Write(p []byte) (int, error) {
 
 func (l *localCluster) tellBackup(a *app, file string, m *archive.Manifest, took time.Duration) {
 	for _, v := range m.Volumes {
-		fmt.Fprintf(a.Err, "volume %s: %d files, %s (%s)\n", named(v.Claim, v.Name), v.Files, sizeText(v.Bytes), v.How)
+		fmt.Fprintf(a.Err, "volume %s: %d files, %s (%s)\n", named(v.Claim, v.Name), v.Files, megabytes(v.Bytes), v.How)
 	}
 	for _, s := range m.Skipped {
 		fmt.Fprintf(a.Err, "not in it: volume %s: %s\n", named(s.Claim, s.Name), s.Why)
 	}
 	size := ""
 	if info, err := os.Stat(file); err == nil {
-		size = ", " + sizeText(info.Size())
+		size = ", " + megabytes(info.Size())
 	}
 	if file == "-" {
 		file = "standard output"
@@ -160,20 +160,6 @@ func named(claim, volume string) string {
 		return "of claim " + claim
 	}
 	return volume
-}
-
-// sizeText words a number of bytes.
-func sizeText(n int64) string {
-	const unit = 1000
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	size, prefix := float64(n)/unit, 0
-	for size >= unit && prefix < 4 {
-		size /= unit
-		prefix++
-	}
-	return fmt.Sprintf("%.1f %cB", size, "kMGTP"[prefix])
 }
 
 func newClusterBackupsCommand(a *app) *cobra.Command {
@@ -222,11 +208,11 @@ func (l *localCluster) backups(a *app, output string) error {
 	fmt.Fprintln(t, "TIME\tSIZE\tVOLUMES\tFILE")
 	for _, b := range all {
 		if b.Error != "" {
-			fmt.Fprintf(t, "-\t%s\t-\t%s (%s)\n", sizeText(b.Size), b.Path, b.Error)
+			fmt.Fprintf(t, "-\t%s\t-\t%s (%s)\n", megabytes(b.Size), b.Path, b.Error)
 			continue
 		}
 		with := map[bool]string{true: "yes", false: "no"}[b.Volumes]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", b.Time.Local().Format(time.DateTime), sizeText(b.Size), with, b.Path)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", b.Time.Local().Format(time.DateTime), megabytes(b.Size), with, b.Path)
 	}
 	return t.Flush()
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed38700745/pkg/cluster/backup/archive"
+	"github.com/seed38700745/pkg/cluster/store"
 	"github.com/seed38700745/pkg/cluster/store/powercut"
 )
 
@@ -130,6 +133,9 @@ func TestBackupRefusals(t *testing.T) {
 	m := newMachine(t)
 	m.fails(1, []string{"no cluster", "pkg cluster start"}, "cluster", "backup", "x")
 	m.pkg("cluster", "start")
+	if r := m.try("pkg", "kubectl", "--as", "nobody", "get", "--raw", archive.Path); r.code == 0 || !strings.Contains(r.stderr, "forbidden") {
+		t.Errorf("who is nobody gets a backup: %d %s", r.code, r.stderr)
+	}
 	m.apply(fmt.Sprintf(writingPod, `{}`))
 	m.kubectl("wait", "--for=condition=Ready", "pod/w", "--timeout=60s")
 	dir := t.TempDir()
@@ -175,6 +181,15 @@ func TestBackupRefusals(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.fails(4, []string{"another backup"}, "cluster", "backup", file)
+		// Meanwhile the pod stands still, and its liveness probe does not mind.
+		eventually(t, 10*time.Second, func() error {
+			before := m.count(t)
+			<-time.After(2 * time.Second)
+			if m.count(t) != before {
+				return errors.New("the pod writes on")
+			}
+			return nil
+		})
 		if err := p.Process.Signal(syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
@@ -216,6 +231,7 @@ func TestBackupRefusals(t *testing.T) {
 		"cut off":    {data[:len(data)/2], "damaged"},
 		"changed":    {append(append([]byte(nil), data[:len(data)/2]...), append([]byte("xxxx"), data[len(data)/2+4:]...)...), "damaged"},
 		"no archive": {[]byte("hello"), "no backup"},
+		"newer":      {newerBackup(t), "newer version of pkg (9.9)"},
 	} {
 		bad := filepath.Join(t.TempDir(), "bad")
 		if err := os.WriteFile(bad, c.data, 0o600); err != nil {
@@ -229,23 +245,40 @@ func TestBackupRefusals(t *testing.T) {
 	restoreOver(t, m, file)
 }
 
+// newerBackup is one whose store this pkg does not know.
+func newerBackup(t *testing.T) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	a, err := archive.NewWriter(&out, archive.Header{Version: "9.9", StoreFormat: store.Format + 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Finish(nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
 // goesOn waits until the writing pod has written once more.
 func goesOn(t *testing.T, m *machine) {
 	t.Helper()
-	count := func() string {
-		text, err := os.ReadFile(filepath.Join(m.volume(t, "data"), "count"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
-	}
-	before := count()
+	before := m.count(t)
 	eventually(t, 45*time.Second, func() error { // as long as a client may take nothing
-		if count() == before {
+		if m.count(t) == before {
 			return errors.New("the pod stands still")
 		}
 		return nil
 	})
+}
+
+// count is what the writing pod has written last.
+func (m *machine) count(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(m.volume(t, "data"), "count"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // restoreOver deletes the cluster but for its volumes, restores over that, and
@@ -269,8 +302,17 @@ func restoreOver(t *testing.T, m *machine, file string) {
 	m.kubectl("create", "configmap", "later")
 	m.pkg("cluster", "stop", "--pods")
 	m.fails(1, []string{"holds a cluster", "--force"}, "cluster", "restore", file)
-	m.pkg("cluster", "restore", "--force", file)
+	// This time on a machine of another name.
+	r := m.asUser(nil, "/usr/bin/unshare", "--uts", "sh", "-c", `echo elsewhere > /proc/sys/kernel/hostname; exec "$@"`,
+		"sh", binary("pkg"), "cluster", "restore", "--force", file)
+	if r.code != 0 || !strings.Contains(r.stderr, "is now elsewhere") {
+		t.Fatalf("restore under another name: exit code %d\n%s", r.code, r.stderr)
+	}
 	m.kubectl("wait", "--for=condition=Ready", "pod/w", "--timeout=60s")
+	if nodes := m.kubectl("get", "nodes", "-o", "name"); nodes != "node/elsewhere\n" {
+		t.Errorf("nodes after the restore: %s", nodes)
+	}
+	goesOn(t, m)
 	if r := m.try("pkg", "kubectl", "get", "configmap", "later"); r.code == 0 {
 		t.Error("what is newer than the backup is still there")
 	}

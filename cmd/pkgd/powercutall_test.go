@@ -86,7 +86,7 @@ func (m *machine) background(ctx context.Context, args ...string) error {
 // writes and syncs its volume: what was acknowledged is there, no image is there
 // in part, and pods start again.
 func TestPowerCutOfEverything(t *testing.T) {
-	const seed, clients = 20261121, 2
+	const seed, clients, pulled = 20261121, 2, "docker.io/library/nginx:1.22"
 	cuts := powerCuts(t)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	m := newMachine(t)
@@ -125,6 +125,10 @@ func TestPowerCutOfEverything(t *testing.T) {
 					return
 				}
 				done++
+			}
+			// One more that is large and unpacked anew each time.
+			if m.background(t.Context(), "image", "pull", pulled) == nil {
+				_ = m.background(t.Context(), "image", "rm", pulled) // or the power is cut before
 			}
 		})
 		p := m.start(t, "pkg", "kubectl", "exec", "w", "--", "sh", "-c",
@@ -182,6 +186,8 @@ func TestPowerCutOfEverything(t *testing.T) {
 		})
 		break
 	}
+	m.apply(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"n"},"spec":{"containers":[{"name":"c","image":"` + pulled + `","readinessProbe":{"httpGet":{"path":"/","port":80},"periodSeconds":1}}]}}`)
+	m.kubectl("wait", "--for=condition=Ready", "pod/n", "--timeout=60s")
 	t.Logf("%d cuts; the slowest return took %s", cuts, slowest.Round(time.Millisecond))
 }
 
