@@ -28,7 +28,7 @@ func TestKubectl(t *testing.T) {
 		{"deployments", deployments}, {"streams", streams}, {"editing", editing}, {"invalid", invalidObjects},
 		{"definitions", definitions}, {"roles", roles}, {"deleting", deleting}, {"asking", asking},
 		{"troubles", podTroubles}, {"lives", podLives}, {"contents", podContents},
-		{"services", services}, {"names", dnsNames}, {"stateful", stateful}, {"limited", limited},
+		{"services", services}, {"names", dnsNames}, {"stateful", stateful}, {"limited", limited}, {"terminals", terminals}, {"reading", reading},
 	}
 	for _, p := range parts {
 		t.Run(p.name, func(t *testing.T) { p.run(m.space(t, p.name)) })
@@ -197,11 +197,6 @@ func streams(s *space) {
 	s.refuses([]string{`pods "nothere" not found`}, "exec", "nothere", "--", "ls")
 	s.refuses([]string{"previous terminated container", "not found"}, "logs", "box", "--previous")
 
-	// A terminal of its own, as a user has, from util-linux.
-	r := s.asUser(nil, "/usr/bin/script", "-qec", binary("pkg")+" kubectl -n "+s.ns+" exec -it box -- tty", "/dev/null")
-	if r.code != 0 || !strings.Contains(r.stdout, "/dev/pts/") {
-		s.t.Errorf("exec -it: %+v", r)
-	}
 	from, back := s.file("copied\n"), filepath.Join(s.t.TempDir(), "back")
 	s.k("cp", from, "box:/tmp/file")
 	s.k("cp", "box:/tmp/file", back)
@@ -352,9 +347,22 @@ func nodes(s *space) {
 	s.says([]string{"Ready,SchedulingDisabled"}, "get", "node", node)
 	s.k("run", "bare", "--image=standin:1", "--command", "--", "standin", "stress")
 	s.comesToSay(10*time.Second, []string{"0/1 nodes are available: 1 node(s) were unschedulable"}, "describe", "pod", "bare")
-	s.refuses([]string{"cannot delete Pods that declare no controller"}, "drain", node, "--ignore-daemonsets", "--delete-emptydir-data")
+	s.apply(`
+{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: d}, spec: {minAvailable: 2, selector: {matchLabels: {app: d}}}}
+---
+{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: every}, spec: {selector: {matchLabels: {app: every}}, template: {metadata: {labels: {app: every}}, spec: {containers: [{name: c, image: "standin:1", command: [standin, stress]}]}}}}
+`)
+	s.k("rollout", "status", "daemonset/every", "--timeout=30s")
+	s.refuses([]string{"cannot delete Pods that declare no controller", "cannot delete DaemonSet-managed Pods (use --ignore-daemonsets to ignore): nodes/every-"},
+		"drain", node, "--delete-emptydir-data")
+	s.refuses([]string{"Cannot evict pod as it would violate the pod's disruption budget.", "global timeout reached: 2s"},
+		"drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=2s", "--pod-selector=app=d")
+	s.says([]string{"Min available: 2", "Allowed disruptions: 0", "Current: 2", "Total: 2"}, "describe", "pdb", "d")
+	s.k("delete", "pdb", "d")
 	s.says([]string{"evicting pod nodes/d-", "node/" + node + " drained"}, "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=90s")
 	s.k("uncordon", node)
 	s.k("rollout", "status", "deployment/d", "--timeout=30s")
-	s.says([]string{"Addresses:", "InternalIP:", "Allocatable:", "Ready True", "Non-terminated Pods:"}, "describe", "node", node)
+	s.says([]string{"Addresses:", "InternalIP:", "Allocatable:", "Ready True", "Non-terminated Pods:",
+		"Starting kubelet.", "NodeReady", "NodeHasSufficientMemory", "Registered Node " + node + " in Controller"}, "describe", "node", node)
+	s.comesToSay(15*time.Second, []string{"NodeNotSchedulable", "NodeSchedulable"}, "describe", "node", node)
 }
