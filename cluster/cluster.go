@@ -33,6 +33,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/seed38700745/pkg/cluster/api"
 	"github.com/seed38700745/pkg/cluster/api/auth"
@@ -250,10 +252,26 @@ func (k *Cluster) recorder(component, host string) *event.Recorder {
 func (k *Cluster) buildControl() {
 	k.controller = controller.New(controller.Config{
 		Verbs: k.api, Logger: k.log, Resources: k.resources, RootCA: k.pki.CA(), VolumesDir: k.config.home("volumes"),
-		Queues: k.meter.Queues(),
+		Queues: k.meter.Queues(), PodUses: k.podUses,
 	})
 	k.scheduler = scheduler.New(scheduler.Config{Verbs: k.api, Recorder: k.recorder("default-scheduler", ""), Logger: k.log,
 		Attempted: func(result string, took time.Duration) { k.meter.Scheduled(scheduler.Name, result, took) }})
+}
+
+// podUses tells autoscalers what pods use.
+func (k *Cluster) podUses(ctx context.Context, namespace string, pods labels.Selector) ([]controller.PodUse, error) {
+	all, err := k.metrics.Pods(ctx, namespace, pods)
+	if err != nil {
+		return nil, err
+	}
+	uses := make([]controller.PodUse, len(all))
+	for i, m := range all {
+		uses[i] = controller.PodUse{Pod: m.Name, Time: m.Timestamp.Time, Window: m.Window.Duration, Containers: map[string]corev1.ResourceList{}}
+		for _, c := range m.Containers {
+			uses[i].Containers[c.Name] = c.Usage
+		}
+	}
+	return uses, nil
 }
 
 // resources lists what the API stores, for garbage collection and namespaces.

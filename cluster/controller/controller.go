@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/util/workqueue"
 
@@ -47,6 +48,10 @@ type Config struct {
 	// RootCA is the cluster's certificate authority, in PEM, which every
 	// namespace gets in ConfigMap kube-root-ca.crt. Empty: no ConfigMap.
 	RootCA []byte
+
+	// PodUses says what the pods of a namespace that fit use of processor time and
+	// memory. Nil: nobody knows, and autoscalers do nothing.
+	PodUses func(ctx context.Context, namespace string, pods labels.Selector) ([]PodUse, error)
 
 	// VolumesDir is the folder on the nodes under which dynamically
 	// provisioned local volumes live.
@@ -131,6 +136,7 @@ func (s *Set) loops() []*loop {
 		newPodGC(s).loop(),
 		newAggregation(s).loop(),
 		newQuotas(s).loop(),
+		newAutoscalers(s).loop(),
 	}
 }
 

@@ -179,6 +179,7 @@ func (a *agent) sync(ctx context.Context, p *corev1.Pod) error {
 		p.Status.PodIP = fmt.Sprintf("10.0.%d.%d", a.next/250, a.next%250+1)
 		a.mu.Unlock()
 		p.Status.PodIPs = []corev1.PodIP{{IP: p.Status.PodIP}}
+		p.Status.StartTime = stamp(time.Now())
 		switch image {
 		case "done":
 			setPod(p, corev1.PodSucceeded, false)

@@ -26,6 +26,7 @@ func horizontalPodAutoscaler() *Kind {
 	k := defineNamespaced[autoscalingv2.HorizontalPodAutoscaler, autoscalingv2.HorizontalPodAutoscalerList](
 		autoscalingv2.SchemeGroupVersion, "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa")
 	k.Categories = []string{"all"}
+	k.Acted = true
 	status(k, func(to, from *autoscalingv2.HorizontalPodAutoscaler) { to.Status = from.Status })
 	k.Default = on(defaults.HorizontalPodAutoscaler)
 	k.Aliases = []Alias{{

@@ -166,7 +166,7 @@ func TestActed(t *testing.T) {
 	want := []string{
 		"ConfigMap", "Endpoints", "Event", "LimitRange", "Namespace", "Node", "PersistentVolumeClaim", "PersistentVolume", "Pod", "ResourceQuota", "Secret",
 		"ServiceAccount", "Service", "CustomResourceDefinition", "ControllerRevision", "DaemonSet", "Deployment", "ReplicaSet",
-		"StatefulSet", "CronJob", "Job", "Lease", "EndpointSlice", "PodDisruptionBudget", "ClusterRoleBinding", "ClusterRole", "RoleBinding", "Role", "PriorityClass", "StorageClass",
+		"StatefulSet", "HorizontalPodAutoscaler", "CronJob", "Job", "Lease", "EndpointSlice", "PodDisruptionBudget", "ClusterRoleBinding", "ClusterRole", "RoleBinding", "Role", "PriorityClass", "StorageClass",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got)\n%s", d)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,20 @@ import (
 // example is the path of one of our users' manifests.
 func example(name string) string { return filepath.Join("testdata", "examples", name+".yaml") }
 
+// busyDeployment takes as much processor time as it is given: twice its request.
+const busyDeployment = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: busy}
+spec:
+  selector: {matchLabels: {app: busy}}
+  template:
+    metadata: {labels: {app: busy}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers: [{name: c, image: "standin:1", command: [sh, -c, "while true; do :; done"], resources: {requests: {cpu: 50m}, limits: {cpu: 100m}}}]
+`
+
 // beginExamples applies the manifests that take their time.
 func (s *space) beginExamples() {
 	s.t.Helper()
@@ -18,28 +33,36 @@ func (s *space) beginExamples() {
 	for _, name := range []string{"exec-liveness", "http-liveness", "tcp-liveness-readiness", "myapp-pod", "my-nginx"} {
 		s.k("apply", "-f", example(name))
 	}
+	s.apply(busyDeployment)
+	s.k("autoscale", "deployment/busy", "--min=1", "--max=3", "--cpu=50%")
 }
 
 // endExamples looks at what became of them.
 func (s *space) endExamples() {
 	s.comesToSay(20*time.Second, []string{"memorydemo2 2/2 Running"}, "get", "pod", "-n", "mem2", "-o", "wide")
-	s.says([]string{"myapp-pod 0/1 Init:0/2 0"}, "get", "pod", "myapp-pod")
-	s.says([]string{"waiting for myservice"}, "logs", "myapp-pod", "-c", "init-myservice", "--tail=20")
+	s.comesToSay(20*time.Second, []string{"myapp-pod 0/1 Init:0/2 0"}, "get", "pod", "myapp-pod")
+	s.comesToSay(10*time.Second, []string{"waiting for myservice"}, "logs", "myapp-pod", "-c", "init-myservice", "--tail=20")
 	s.k("create", "-f", example("services"))
 	s.says([]string{"Endpoints: <none>"}, "describe", "services", "mydb")
-	s.says([]string{"6/6 6 6"}, "get", "deployment", "my-nginx")
+	s.comesToSay(20*time.Second, []string{"6/6 6 6"}, "get", "deployment", "my-nginx")
 	if ips := strings.Count(s.k("get", "pods", "-l", "run=my-nginx", "-o", "yaml"), "podIP: "); ips != 6 {
 		s.t.Errorf("%d pod addresses, want 6", ips)
 	}
 	port := s.k("get", "svc", "my-nginx", "-o", "jsonpath={.spec.ports[0].nodePort}")
-	if body, err := s.fetch("http://" + s.nodeAddress() + ":" + port); err != nil || !strings.HasPrefix(body, "this is my-nginx-") {
-		s.t.Errorf("my-nginx on the node port: %q, %v", body, err)
-	}
-	s.says([]string{"goproxy 1/1 Running 0"}, "get", "pod", "goproxy")
+	eventually(s.t, 5*time.Second, func() error {
+		body, err := s.fetch("http://" + s.nodeAddress() + ":" + port)
+		return errors.Join(err, expect(body, "this is my-nginx-"))
+	})
+	s.comesToSay(20*time.Second, []string{"goproxy 1/1 Running 0"}, "get", "pod", "goproxy")
 	ip := s.k("get", "pod", "goproxy", "-o", "jsonpath={.status.podIP}")
 	if got, err := ask1("tcp", net.JoinHostPort(ip, "8080")); got != "tcp goproxy\n" {
 		s.t.Errorf("goproxy at %s: %q, %v", ip, got, err)
 	}
+	s.comesToSay(60*time.Second, []string{"busy Deployment/busy cpu: ", "%/50% 1 3 3"}, "get", "hpa", "busy")
+	s.says([]string{"SuccessfulRescale", "New size: 3; reason: cpu resource utilization (percentage of request) above target",
+		"ScalingActive True ValidMetricFound the HPA was able to successfully calculate a replica count from cpu resource utilization (percentage of request)"}, "describe", "hpa", "busy")
+	s.says([]string{"busy 3/3"}, "get", "deployment", "busy")
+	s.k("delete", "hpa,deployment", "busy")
 	s.comesToSay(20*time.Second, []string{"myapp-pod 1/1 Running 0"}, "get", "pod", "myapp-pod")
 	s.comesToSay(40*time.Second, []string{"Liveness probe failed: HTTP probe failed with statuscode: 500",
 		"Container liveness failed liveness probe, will be restarted"}, "describe", "pod", "liveness-http")

@@ -79,11 +79,24 @@ func (s *Sampler) getPod(ctx context.Context, k object.Key) (object.Object, erro
 }
 
 func (s *Sampler) listPods(ctx context.Context, namespace string, l labels.Selector) ([]object.Object, error) {
+	all, err := s.Pods(ctx, namespace, l)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]object.Object, len(all))
+	for i, m := range all {
+		out[i] = m
+	}
+	return out, nil
+}
+
+// Pods returns what the pods of a namespace that fit use: those with two readings.
+func (s *Sampler) Pods(ctx context.Context, namespace string, l labels.Selector) ([]*metricsv1beta1.PodMetrics, error) {
 	all, err := builtin.Pods.List(ctx, s.cfg.Verbs, object.ListOptions{Namespace: namespace, Labels: l})
 	if err != nil {
 		return nil, err
 	}
-	var out []object.Object
+	var out []*metricsv1beta1.PodMetrics
 	for _, p := range all {
 		if m := s.podMetrics(p); m != nil {
 			out = append(out, m)
