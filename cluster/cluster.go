@@ -348,7 +348,11 @@ func (k *Cluster) bootstrap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(k.config.home("kubeconfig"), pki.Kubeconfig(r.Server(), k.pki.CA(), cert, key), 0o600)
+	path := k.config.home("kubeconfig")
+	if err := os.WriteFile(path, pki.Kubeconfig(r.Server(), k.pki.CA(), cert, key), 0o600); err != nil {
+		return err
+	}
+	return instance.Share(path, k.config.Settings.Group)
 }
 
 // Close releases the store, last of all.

@@ -102,6 +102,9 @@ func firstCause(all []*Branch) string {
 			continue
 		}
 		if inner := firstCause(b.Children); inner != "" {
+			if strings.HasPrefix(b.Name, "ReplicaSet/") && strings.Contains(inner, ": ") {
+				return inner // its name says no more than its pod's
+			}
 			return b.Name + ": " + inner
 		}
 		text := b.Cause

@@ -29,7 +29,9 @@ func (f *forest) pod(b *Branch, u *unstructured.Unstructured) {
 			if isInit && k.Phase == Ready && !c.running() {
 				continue // it has done its work
 			}
-			if k.Phase != Ready && c.running() && warning != "" {
+			if last := c.sub("lastState", "terminated"); k.Phase != Ready && c.running() && last != nil && last.num(0, "exitCode") != 0 {
+				k.Cause += "; before: " + explainExit(o, c, last)
+			} else if k.Phase != Ready && c.running() && warning != "" {
 				k.Cause += ": " + warning
 			}
 			b.Children = append(b.Children, k)
@@ -78,7 +80,7 @@ func containerBranch(pod, c fields, spec string) *Branch {
 	}
 	if n := c.num(0, "restartCount"); n > 0 {
 		text := fmt.Sprintf("%d %s", n, plural(n, "restart"))
-		if last := c.sub("lastState", "terminated"); last != nil && c.running() {
+		if last := c.sub("lastState", "terminated"); last != nil && b.Phase == Ready {
 			text += ", the last one after " + explainExit(pod, c, last)
 		}
 		b.Facts = append(b.Facts, text)

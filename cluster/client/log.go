@@ -6,16 +6,19 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/seed38700745/pkg/cluster/object"
 )
 
 // LogOptions choose the part of a container's log.
 type LogOptions struct {
-	Container string // "" for the only one
-	Follow    bool   // go on until the container ends
-	Previous  bool   // of the instance before the last restart
-	Tail      int64  // last lines; 0 for all
+	Container  string        // "" for the only one
+	Follow     bool          // go on until the container ends
+	Previous   bool          // of the instance before the last restart
+	Timestamps bool          // before each line
+	Since      time.Duration // only younger lines, if not 0; rounded up to seconds
+	Tail       *int64        // last lines; nil for all
 }
 
 // Logs streams the log of a container. Errors: NotFound, BadRequest (the
@@ -23,7 +26,15 @@ type LogOptions struct {
 func (c *Client) Logs(ctx context.Context, pod object.Key, o LogOptions) (io.ReadCloser, error) {
 	q := url.Values{}
 	set(q, "container", o.Container)
-	set(q, "tailLines", strconv.FormatInt(o.Tail, 10))
+	if o.Tail != nil {
+		q.Set("tailLines", strconv.FormatInt(*o.Tail, 10))
+	}
+	if o.Since > 0 {
+		q.Set("sinceSeconds", strconv.FormatInt(int64((o.Since+time.Second-1)/time.Second), 10))
+	}
+	if o.Timestamps {
+		q.Set("timestamps", "true")
+	}
 	if o.Follow {
 		q.Set("follow", "true")
 	}

@@ -21,7 +21,9 @@ type Settings struct {
 	NoImageSubstitution bool `json:"noImageSubstitution,omitempty"`
 	// NoBoot: the user was asked and does not want the cluster to start when
 	// the machine does.
-	NoBoot   bool     `json:"noBoot,omitempty"`
+	NoBoot bool `json:"noBoot,omitempty"`
+	// Group may use the cluster as root may; "": see instance.Share.
+	Group    string   `json:"group,omitempty"`
 	Backup   Backup   `json:"backup,omitzero"`
 	Eviction Eviction `json:"eviction,omitzero"`
 }

@@ -118,6 +118,9 @@ func newClusterKubeconfigCommand(a *app) *cobra.Command {
 			if errors.Is(err, fs.ErrNotExist) {
 				return l.errNoCluster()
 			}
+			if errors.Is(err, fs.ErrPermission) {
+				return l.errNotAllowed()
+			}
 			if err != nil {
 				return err
 			}
@@ -149,6 +152,9 @@ func newClusterStopCommand(a *app) *cobra.Command {
 }
 
 func (l *localCluster) stop(ctx context.Context, a *app, pods bool) error {
+	if err := needsRoot("stopping the cluster"); err != nil {
+		return err
+	}
 	record, err := l.record()
 	if err != nil {
 		return err
@@ -164,14 +170,14 @@ func (l *localCluster) stop(ctx context.Context, a *app, pods bool) error {
 		if err := l.daemon(ctx, a, "stop-pods"); err != nil {
 			return err
 		}
-		fmt.Fprintln(a.Err, "stopped the cluster and its pods")
+		fmt.Fprintf(a.Err, "stopped the cluster in %s and its pods\n", l.home)
 		return nil
 	}
 	if !stopped {
-		fmt.Fprintln(a.Err, "the cluster was not running")
+		fmt.Fprintf(a.Err, "the cluster in %s was not running\n", l.home)
 		return nil
 	}
-	fmt.Fprintln(a.Err, "stopped the cluster; its pods keep running (pkg cluster stop --pods ends them)")
+	fmt.Fprintf(a.Err, "stopped the cluster in %s; its pods keep running (pkg cluster stop --pods ends them)\n", l.home)
 	if l.systemd.Enabled(record.ID) {
 		fmt.Fprintln(a.Err, "it starts again with the machine (pkg cluster disable ends that)")
 	}
@@ -228,6 +234,9 @@ func newClusterDeleteCommand(a *app) *cobra.Command {
 }
 
 func (l *localCluster) delete(ctx context.Context, a *app, yes, volumes bool) error {
+	if err := needsRoot("deleting the cluster"); err != nil {
+		return err
+	}
 	record, err := l.record()
 	if err != nil {
 		return err

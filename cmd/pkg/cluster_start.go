@@ -31,6 +31,7 @@ type startFlags struct {
 	atBoot         bool
 	evictionHard   string
 	transition     time.Duration
+	group          string
 }
 
 func newClusterStartCommand(a *app) *cobra.Command {
@@ -40,9 +41,14 @@ func newClusterStartCommand(a *app) *cobra.Command {
 		Short: "start the cluster of this machine",
 		Long: `Starts the cluster of this machine. What flags choose is kept: later starts, by whomever, choose the same.
 
+Members of the group pkg, where there is one, or of --group, may use the cluster without
+sudo. They are as powerful as root on this machine, since they can run any pod; --group -
+keeps it to root.
+
 Exit codes: 0 it runs, 1 it does not, 3 it is not ready in time.`,
 		Example: `  pkg cluster start
-  pkg cluster start --at-boot --backup-schedule "30 4 * * *" --backup-volumes`,
+  pkg cluster start --at-boot --backup-schedule "30 4 * * *" --backup-volumes
+  sudo groupadd pkg; sudo usermod -aG pkg alice; sudo pkg cluster start`,
 		Args: a.argCount(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := a.localCluster()
@@ -58,6 +64,7 @@ Exit codes: 0 it runs, 1 it does not, 3 it is not ready in time.`,
 	cmd.Flags().BoolVar(&f.backupVolumes, "backup-volumes", false, "these backups hold the data of volumes, too")
 	cmd.Flags().StringVar(&f.evictionHard, "eviction-hard", "", "when the node evicts pods, as the kubelet's: memory.available<100Mi,nodefs.available<10%,imagefs.available<15%,...")
 	cmd.Flags().DurationVar(&f.transition, "eviction-pressure-transition-period", 5*time.Minute, "how long a pressure condition of the node stays at least")
+	cmd.Flags().StringVar(&f.group, "group", "", "the group that may use the cluster, too; \"-\" for root alone (default pkg, where it exists)")
 	cmd.Flags().BoolVar(&f.atBoot, "at-boot", false, "start the cluster with the machine, too; without the flag a person at a terminal is asked once")
 	return cmd
 }
@@ -73,12 +80,24 @@ func (l *localCluster) startCommand(ctx context.Context, a *app, f *startFlags, 
 			return err
 		}
 	}
+	if given("group") {
+		if err := checkGroup(f.group); err != nil {
+			return err
+		}
+	}
 	changed, err := l.keep(f, given)
 	if err != nil {
 		return err
 	}
 	if pid != 0 {
 		fmt.Fprintf(a.Err, "the cluster in %s is running already (pid %d)\n", l.home, pid)
+		if given("group") {
+			if err := instance.Share(l.kubeconfig(), f.group); err != nil {
+				return err
+			}
+			l.tellGroup(a)
+			changed = false // it is in force
+		}
 		if changed {
 			fmt.Fprintln(a.Err, "what the flags choose is kept for its next start: pkg cluster stop, pkg cluster start")
 		}
@@ -99,6 +118,7 @@ func (l *localCluster) startCommand(ctx context.Context, a *app, f *startFlags, 
 		return err
 	}
 	fmt.Fprintf(a.Err, "started the cluster in %s at %s (pkg cluster stop ends it)\n", l.home, record.Server())
+	l.tellGroup(a)
 	if !told && l.systemd.Runs() && !l.systemd.Enabled(record.ID) {
 		fmt.Fprintln(a.Err, "it does not start with the machine: pkg cluster enable changes that")
 	}
@@ -139,6 +159,11 @@ func (l *localCluster) keep(f *startFlags, given func(string) bool) (changed boo
 			return false, usagef("--eviction-pressure-transition-period must be more than 0")
 		}
 		s.Eviction.PressureTransition = f.transition.String()
+	}
+	if given("group") {
+		if s.Group = f.group; f.group == instance.DefaultGroup {
+			s.Group = "" // so that a machine that loses it does not lose the cluster
+		}
 	}
 	if s == old {
 		return false, nil

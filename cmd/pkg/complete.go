@@ -37,7 +37,7 @@ func (a *app) addCompletions(root *cobra.Command) {
 			return byPosition[len(args)](ctx, args, word), cobra.ShellCompDirectiveDefault
 		}
 	}
-	for _, path := range []string{"get all", "get hooks", "get manifest", "get metadata", "get notes", "get values", "history", "rollback", "status", "test", "uninstall"} {
+	for _, path := range []string{"get all", "get hooks", "get manifest", "get metadata", "get notes", "get values", "history", "logs", "open", "rollback", "status", "test", "uninstall"} {
 		at(path, a.completeReleases)
 	}
 	at("upgrade", a.completeReleases, a.completeCharts)

@@ -136,22 +136,30 @@ func (a *app) connect() (*connection, error) {
 		return nil, err
 	}
 	if t.local != nil {
-		pid, err := t.local.running()
-		if err != nil {
+		if err := a.reachable(t); err != nil {
 			return nil, err
-		}
-		if pid == 0 {
-			return nil, withHint(fmt.Errorf("%s is not running", t.name), "pkg cluster start, or choose another: --kubeconfig, --kube-context, pkg use, $KUBECONFIG")
 		}
 	}
 	return a.connectTo(t)
+}
+
+// reachable tells why this machine's cluster cannot be used as it is.
+func (a *app) reachable(t *target) error {
+	pid, err := t.local.running()
+	if err != nil {
+		return err
+	}
+	if pid == 0 {
+		return withHint(fmt.Errorf("%s is not running", t.name), "pkg cluster start, or choose another: --kubeconfig, --kube-context, pkg use, $KUBECONFIG")
+	}
+	return t.local.allowed()
 }
 
 func (a *app) connectTo(t *target) (*connection, error) {
 	loaded, err := t.config.Load()
 	if err != nil {
 		if errors.Is(err, fs.ErrPermission) && t.local != nil {
-			return nil, withHint(err, "this machine's cluster belongs to root: sudo pkg ..., or pkg cluster kubeconfig for a copy")
+			return nil, t.local.errNotAllowed()
 		}
 		return nil, err
 	}
@@ -235,7 +243,11 @@ func (k kube) KubeVersion(ctx context.Context) (string, error) {
 
 // Logs implements release.Cluster.
 func (k kube) Logs(ctx context.Context, pod object.Key, o release.LogOptions) (io.ReadCloser, error) {
-	return k.Client.Logs(ctx, pod, client.LogOptions(o))
+	all := client.LogOptions{Container: o.Container, Follow: o.Follow, Previous: o.Previous}
+	if o.Tail > 0 {
+		all.Tail = &o.Tail
+	}
+	return k.Client.Logs(ctx, pod, all)
 }
 
 // keptContext is what `pkg use` keeps.

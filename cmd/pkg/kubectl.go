@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -20,34 +19,42 @@ func newKubectlCommand(a *app) *cobra.Command {
 	}
 }
 
-// execKubectl replaces this process by pkg-kubectl. Flags that choose a cluster are
-// kubectl's own and win; without them it gets the cluster that other commands mean.
+// execKubectl replaces this process by pkg-kubectl.
 func (a *app) execKubectl(args []string) error {
-	path, err := program("pkg-kubectl")
+	path, args, env, err := a.kubectl(args)
 	if err != nil {
 		return err
 	}
-	env := os.Environ()
-	if !choosesCluster(args) {
-		t, err := a.target()
-		if err != nil {
-			return err
-		}
-		if t.local != nil && needsServer(args) {
-			if pid, err := t.local.running(); err != nil {
-				return err
-			} else if pid == 0 {
-				return withHint(fmt.Errorf("%s is not running", t.name), "pkg cluster start")
-			}
-		}
-		// Of a variable that is there twice, the first counts.
-		env = slices.DeleteFunc(env, func(v string) bool { return strings.HasPrefix(v, "KUBECONFIG=") })
-		env = append(env, "KUBECONFIG="+t.config.Path)
-		if t.config.Context != "" {
-			args = append([]string{"--context=" + t.config.Context}, args...)
+	return syscall.Exec(path, append([]string{"kubectl"}, args...), env)
+}
+
+// kubectl is how pkg-kubectl is run with arguments: its path, all arguments, its
+// environment. Flags that choose a cluster are kubectl's own and win; without them
+// it gets the cluster that other commands mean.
+func (a *app) kubectl(args []string) (path string, all, env []string, err error) {
+	if path, err = program("pkg-kubectl"); err != nil {
+		return "", nil, nil, err
+	}
+	env = os.Environ()
+	if choosesCluster(args) {
+		return path, args, env, nil
+	}
+	t, err := a.target()
+	if err != nil {
+		return "", nil, nil, err
+	}
+	if t.local != nil && needsServer(args) {
+		if err := a.reachable(t); err != nil {
+			return "", nil, nil, err
 		}
 	}
-	return syscall.Exec(path, append([]string{"kubectl"}, args...), env)
+	// Of a variable that is there twice, the first counts.
+	env = slices.DeleteFunc(env, func(v string) bool { return strings.HasPrefix(v, "KUBECONFIG=") })
+	env = append(env, "KUBECONFIG="+t.config.Path)
+	if t.config.Context != "" {
+		args = append([]string{"--context=" + t.config.Context}, args...)
+	}
+	return path, args, env, nil
 }
 
 // choosesCluster tells whether kubectl's arguments name a cluster themselves.

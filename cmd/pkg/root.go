@@ -45,6 +45,8 @@ func commands(a *app) []*cobra.Command {
 		newInstallCommand(a),
 		newKubectlCommand(a),
 		newListCommand(a),
+		newLogsCommand(a),
+		newOpenCommand(a),
 		newOutdatedCommand(a),
 		newRollbackCommand(a),
 		newStackCommand(a),

@@ -21,7 +21,7 @@ func newStatusCommand(a *app) *cobra.Command {
 controllers made of them. ✓ is ready, … is on its way, ✗ will not become ready by itself;
 NOT READY names the first thing to look at. -o json is helm's answer, without the tree.`,
 		Example: "  pkg status mysql\n  pkg status mysql --show-resources=false",
-		Args:  a.argCount(1, 1),
+		Args:    a.argCount(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runStatus(cmd.Context(), a, args[0], revision, printOptions{description: description}, resources, format)
 		},
