@@ -32,7 +32,7 @@ func storeError(err error, r object.Resource, name string) error {
 		return apierrors.NewConflict(r, name, errors.New(modified))
 	case errors.Is(err, store.ErrExpired):
 		return apierrors.NewResourceExpired("The resourceVersion for the provided watch is too old.")
-	case errors.Is(err, store.ErrFull):
+	case errors.Is(err, store.ErrFull), errors.Is(err, store.ErrBroken):
 		return apierrors.NewInternalError(fmt.Errorf("cannot store %s %q: %w", r, name, err))
 	case errors.Is(err, store.ErrClosed):
 		return apierrors.NewServiceUnavailable("the server is shutting down")

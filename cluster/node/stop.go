@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/seed38700745/pkg/cluster/cri"
+	"github.com/seed38700745/pkg/cluster/node/eviction"
 	"github.com/seed38700745/pkg/cluster/object"
 	"github.com/seed38700745/pkg/cluster/object/builtin"
 )
@@ -147,6 +148,9 @@ func (w *worker) halt(ctx context.Context, v view, grace time.Duration) (after v
 // pod held. Its logs stay until it is deleted.
 func (w *worker) rest(ctx context.Context, v view, failed *waiting, grace time.Duration) time.Duration {
 	if w.cleaned {
+		if !isTerminal(v.pod.Status.Phase) && !w.write(ctx, report{view: v, plan: decide(v), failed: failed, ended: true}) {
+			return w.again()
+		}
 		w.tellEvicted()
 		return resyncPeriod
 	}
@@ -154,8 +158,8 @@ func (w *worker) rest(ctx context.Context, v view, failed *waiting, grace time.D
 	if !ok {
 		return w.again()
 	}
-	if !isTerminal(v.pod.Status.Phase) &&
-		!w.write(ctx, report{view: v, plan: decide(v), failed: failed, ended: true}) {
+	told := isTerminal(v.pod.Status.Phase) || w.write(ctx, report{view: v, plan: decide(v), failed: failed, ended: true})
+	if !told && (failed == nil || failed.reason != eviction.Reason) {
 		return w.again()
 	}
 	if err := w.release(ctx); err != nil {
@@ -163,6 +167,9 @@ func (w *worker) rest(ctx context.Context, v view, failed *waiting, grace time.D
 		return w.again()
 	}
 	w.cleaned, w.retry = true, 0
+	if !told { // the disk may be full of what the evicted pod has just given back
+		return 0
+	}
 	w.tellEvicted()
 	return resyncPeriod
 }

@@ -24,7 +24,8 @@ type Options struct {
 	// writes. It is there to show that the power-cut test can fail.
 	NoSync bool
 
-	// Logger hears of lazy writes that the disk refuses; nil: nobody.
+	// Logger hears when the disk begins to refuse writes, and when it takes
+	// them again; nil: nobody.
 	Logger *slog.Logger
 
 	// Committed is told of each commit of so many objects: how long it took with
@@ -69,8 +70,9 @@ type History struct {
 // A crash skips the rest of the block; Close gives it back.
 //
 // When the disk is full, writes fail with ErrFull, and memory stays as it
-// was; when it fails otherwise, nobody knows what it holds, and all further
-// durable writes fail until the file is opened again.
+// was; deletions still find room, and writes go on when there is some. When the
+// disk fails otherwise, nobody knows what it holds, and all further durable
+// writes fail with ErrBroken until the file is opened again.
 type DB struct {
 	codec  Codec
 	writer *writer

@@ -7,11 +7,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 
 	"github.com/seed38700745/pkg/cluster/object"
 )
@@ -28,6 +30,10 @@ const (
 	// mmapSize is the address space mapped at first, so that a growing file
 	// is seldom mapped anew. It uses no memory.
 	mmapSize = 64 << 20
+	// allocSize is by how much the file grows at a time. That much is taken
+	// from the file system at once: what frees space there (a deletion, the
+	// status of an evicted pod) finds room when it is full.
+	allocSize = 4 << 20
 )
 
 // The names in the file; see DB.
@@ -42,10 +48,14 @@ var (
 // for copy.
 type disk struct {
 	bolt     *bolt.DB
-	created  bool  // by this process
-	start    int64 // the revision at Open
-	reserved int64 // revisions up to this one may be used
-	broken   error // why nothing is committed any more
+	path     string
+	file     *os.File // bolt's
+	size     int64    // of the file, as far as it was allocated
+	faulted  bool     // bolt must not be used any more: not even closed
+	created  bool     // by this process
+	start    int64    // the revision at Open
+	reserved int64    // revisions up to this one may be used
+	broken   error    // why nothing is committed any more
 }
 
 // record is one object on its way to the disk.
@@ -64,7 +74,12 @@ type place struct {
 func (p place) bytes() []byte { return []byte(p.key.Namespace + "\x00" + p.key.Name) }
 
 func openDisk(path string, noSync bool) (*disk, error) {
+	d := &disk{path: path}
 	b, err := openBolt(path, &bolt.Options{
+		OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+			d.file, err = os.OpenFile(name, flag, mode)
+			return d.file, err
+		},
 		Timeout: lockTimeout,
 		// The list of free pages is found again by a scan at Open, which
 		// reads everything anyway.
@@ -78,8 +93,10 @@ func openDisk(path string, noSync bool) (*disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &disk{bolt: b}
+	d.bolt = b
+	b.AllocSize = allocSize
 	err = b.Update(d.begin)
+	d.allocate()
 	if err == nil && d.created && !noSync {
 		err = syncFolder(filepath.Dir(path))
 	}
@@ -150,10 +167,19 @@ func putNumber(b *bolt.Bucket, key []byte, n int64) error {
 // commit makes records durable, and reserves revisions up to a block beyond
 // revision when few are left. After an error nothing of it is on disk, or the
 // disk is broken and commits nothing any more.
-func (d *disk) commit(records map[place]record, revision int64) error {
+func (d *disk) commit(records map[place]record, revision int64) (err error) {
 	if d.broken != nil {
 		return d.broken
 	}
+	// A page of the file that cannot be read is a fault in memory.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if why := recover(); why != nil {
+			d.faulted = true
+			d.broken = fmt.Errorf("%w: %v", ErrBroken, why)
+			err = d.broken
+		}
+	}()
 	tx, err := d.bolt.Begin(true)
 	if err != nil {
 		return err
@@ -170,7 +196,19 @@ func (d *disk) commit(records map[place]record, revision int64) error {
 		return d.fail(err, id)
 	}
 	d.reserved = reserved
+	d.allocate()
 	return nil
+}
+
+// allocate takes what the file grew by from the file system, where it can: if
+// not, writes into it fail when their time comes, with ErrFull.
+func (d *disk) allocate() {
+	info, err := d.file.Stat()
+	if err != nil || info.Size() <= d.size {
+		return
+	}
+	_ = unix.Fallocate(int(d.file.Fd()), 0, d.size, info.Size()-d.size)
+	d.size = info.Size()
 }
 
 func fill(tx *bolt.Tx, records map[place]record, reserved int64) error {
@@ -208,9 +246,9 @@ func (d *disk) fail(err error, id int) error {
 		err = errors.Join(err, viewErr)
 	}
 	if full && !landed {
-		return fmt.Errorf("%w: %w", ErrFull, err)
+		return fmt.Errorf("%w: free some on the file system of %s, and writes go on: %w", ErrFull, filepath.Dir(d.path), err)
 	}
-	d.broken = fmt.Errorf("the disk failed, no more writes until a restart: %w", err)
+	d.broken = fmt.Errorf("%w: %w", ErrBroken, err)
 	if full {
 		d.broken = fmt.Errorf("%w: %w", ErrFull, d.broken)
 	}
@@ -246,4 +284,11 @@ func (d *disk) copy(w io.Writer) error {
 	})
 }
 
-func (d *disk) close() error { return d.bolt.Close() }
+// close closes the file. After a fault bolt may hold its own locks: the end of
+// the process closes it then.
+func (d *disk) close() error {
+	if d.faulted {
+		return nil
+	}
+	return d.bolt.Close()
+}

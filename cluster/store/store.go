@@ -30,7 +30,8 @@ var (
 	ErrConflict = errors.New("changed in the meantime") // a precondition failed
 	ErrExpired  = errors.New("revision is too old")     // list again
 	ErrFuture   = errors.New("revision is in the future")
-	ErrFull     = errors.New("no space left to make the write durable")
+	ErrFull     = errors.New("the data folder is out of space")
+	ErrBroken   = errors.New("the disk failed: the store is read-only until a restart")
 	ErrLocked   = errors.New("another process has the store open")
 	ErrFormat   = errors.New("the store was written by a newer version")
 	ErrClosed   = errors.New("the store is closed")
@@ -55,7 +56,7 @@ type Store interface {
 	// Write commits w, waits until it is durable (unless volatile), and
 	// returns the object as stored, or as it was last when w deletes.
 	// A delete takes a revision of its own, which the returned object carries.
-	// Errors: ErrNotFound, ErrExists, ErrConflict, ErrFull, ErrClosed, or
+	// Errors: ErrNotFound, ErrExists, ErrConflict, ErrFull, ErrBroken, ErrClosed, or
 	// ctx's while the write has not been accepted yet.
 	Write(ctx context.Context, w Write) (object.Object, error)
 

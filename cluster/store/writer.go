@@ -48,6 +48,7 @@ type writer struct {
 	lazy     map[place]record          // visible, and not yet on disk
 	flush    *time.Timer               // fires when lazy is due; nil while it is empty
 	refused  bool                      // the last flush failed
+	failing  bool                      // the last commit for a batch failed
 	publish  func(*view, []change)
 	shown    map[object.Resource]*tree // the published copies
 	logger   *slog.Logger
@@ -123,11 +124,13 @@ func collect(queue <-chan *request, first *request) []*request {
 }
 
 // write carries out a batch and answers it. When the disk refuses, the
-// durable writes fail, and what does not need it is tried again without them.
+// durable writes fail, and what does not need it is tried again without them;
+// on a full disk also deletions, which free space.
 func (w *writer) write(batch []*request) {
 	for len(batch) > 0 {
 		p := w.prepare(batch)
 		err := w.commit(p)
+		w.tell(err)
 		if err == nil {
 			w.apply(p)
 			for i, q := range batch {
@@ -137,7 +140,8 @@ func (w *writer) write(batch []*request) {
 		}
 		var rest []*request
 		for i, q := range batch {
-			if p.durable[i] || p.durables == 0 {
+			again := !p.durable[i] || w.spares(err, p, q)
+			if !again || p.durables == 0 {
 				q.answer <- answer{err: err}
 			} else {
 				rest = append(rest, q)
@@ -145,6 +149,23 @@ func (w *writer) write(batch []*request) {
 		}
 		batch = rest
 	}
+}
+
+// spares tells whether a durable write is worth another try without those that
+// are not: a deletion among others, when the disk is full.
+func (w *writer) spares(err error, p *plan, q *request) bool {
+	return errors.Is(err, ErrFull) && !errors.Is(err, ErrBroken) && q.Verb == Delete && p.others
+}
+
+// tell logs when the disk begins to refuse writes, and when it takes them again.
+func (w *writer) tell(err error) {
+	switch {
+	case err != nil && !w.failing:
+		w.logger.Error("store: writes are refused", "error", err)
+	case err == nil && w.failing:
+		w.logger.Info("store: writes go on")
+	}
+	w.failing = err != nil
 }
 
 // plan is what a batch does if its commit succeeds.
@@ -157,6 +178,7 @@ type plan struct {
 	answers  []answer // of the request with the same index
 	durable  []bool   // the request needs the disk
 	durables int
+	others   bool // there are durable writes that delete nothing
 }
 
 // prepare checks a batch, write by write, and gives out revisions.
@@ -185,6 +207,7 @@ func (w *writer) prepare(batch []*request) *plan {
 		if p.add(q, c, old) {
 			p.durable[i] = true
 			p.durables++
+			p.others = p.others || q.Verb != Delete
 		}
 	}
 	return p

@@ -140,6 +140,9 @@ func (s *shim) create(start wire.Start) (*container, error) {
 	if err := writeFile(start.Dir+"/"+wire.StartedFile, wire.Started{PID: pid, At: time.Now()}.Encode()); err != nil {
 		warn(err)
 	}
+	if err := reserve(start.Dir + "/" + wire.ExitFile); err != nil {
+		warn(err)
+	}
 	// The pumps end when the last process that holds the other end does.
 	if console != nil {
 		c.stdin = console
@@ -271,8 +274,37 @@ func oomKills(path string) int {
 
 // writeFile replaces a file in one step.
 func writeFile(path, content string) error {
-	if err := os.WriteFile(path+".tmp", []byte(content), 0o600); err != nil {
+	f, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_WRONLY, 0o600) // into what reserve took
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(content)
+	if err == nil {
+		err = f.Truncate(int64(len(content)))
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
 		return err
 	}
 	return os.Rename(path+".tmp", path)
+}
+
+// reserve takes a block for a file that writeFile will write, so that a full
+// disk does not lose how a container ended.
+func reserve(path string) error {
+	const block = 4 << 10
+	f, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	err = unix.Fallocate(int(f.Fd()), 0, 0, block)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == unix.EOPNOTSUPP { // not every file system can
+		return nil
+	}
+	return err
 }
