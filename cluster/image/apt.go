@@ -259,39 +259,57 @@ type candidate struct {
 // choose finds the newest version of each package of a reference, of the first
 // one the newest with its prefix.
 func (a *apt) choose(ctx context.Context, d DebRef) ([]candidate, error) {
-	out := make([]candidate, 0, len(d.Packages))
+	table, err := a.run(ctx, "apt-cache", append([]string{"madison"}, d.Packages...)...)
+	if err != nil {
+		return nil, err
+	}
+	versions := map[string][]string{} // by package, newest first
+	for line := range strings.Lines(table) {
+		if f := strings.Split(line, "|"); len(f) == 3 && !strings.Contains(f[2], "Sources") {
+			name := strings.TrimSpace(f[0])
+			versions[name] = append(versions[name], strings.TrimSpace(f[1]))
+		}
+	}
+	out := make([]candidate, len(d.Packages))
+	exact := make([]string, len(d.Packages)) // name=version
 	for i, p := range d.Packages {
-		table, err := a.run(ctx, "apt-cache", "madison", p)
-		if err != nil {
-			return nil, err
-		}
-		var versions []string // newest first
-		for line := range strings.Lines(table) {
-			f := strings.Split(line, "|")
-			if len(f) == 3 && strings.TrimSpace(f[0]) == p && !strings.Contains(f[2], "Sources") {
-				versions = append(versions, strings.TrimSpace(f[1]))
-			}
-		}
-		if len(versions) == 0 {
+		if len(versions[p]) == 0 {
 			return nil, fmt.Errorf("%s has no package %s", a.suite, p)
 		}
 		prefix := ""
 		if i == 0 {
 			prefix = d.Version
 		}
-		at := slices.IndexFunc(versions, func(v string) bool { return hasVersionPrefix(v, prefix) })
+		at := slices.IndexFunc(versions[p], func(v string) bool { return hasVersionPrefix(v, prefix) })
 		if at < 0 {
-			return nil, fmt.Errorf("%s has no version %s of %s; available: %s", a.suite, prefix, p, strings.Join(slices.Compact(versions), ", "))
+			return nil, fmt.Errorf("%s has no version %s of %s; available: %s", a.suite, prefix, p, strings.Join(slices.Compact(versions[p]), ", "))
 		}
-		c := candidate{Name: p, Version: versions[at]}
-		record, err := a.run(ctx, "apt-cache", "show", p+"="+c.Version)
-		if err != nil {
-			return nil, err
-		}
-		c.standalone = !strings.Contains(record, "\nDepends:") && !strings.Contains(record, "\nPre-Depends:")
-		out = append(out, c)
+		out[i] = candidate{Name: p, Version: versions[p][at]}
+		exact[i] = p + "=" + out[i].Version
+	}
+	records, err := a.run(ctx, "apt-cache", append([]string{"show"}, exact...)...)
+	if err != nil {
+		return nil, err
+	}
+	depends := map[string]bool{} // "name=version" of those that need others
+	for record := range strings.SplitSeq(records, "\n\n") {
+		id := field(record, "Package") + "=" + field(record, "Version")
+		depends[id] = field(record, "Depends") != "" || field(record, "Pre-Depends") != ""
+	}
+	for i := range out {
+		out[i].standalone = !depends[exact[i]]
 	}
 	return out, nil
+}
+
+// field is a field's value in a package's record, or empty.
+func field(record, name string) string {
+	for line := range strings.Lines(record) {
+		if v, ok := strings.CutPrefix(line, name+": "); ok {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
 }
 
 // hasVersionPrefix compares a version without its epoch. A prefix ends where a

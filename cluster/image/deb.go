@@ -45,21 +45,7 @@ var excluded = []string{"/usr/share/man/*", "/usr/share/doc/*", "/usr/share/info
 // neither the store nor the cache has it with the versions that the suite has
 // now; refresh reads the suite's lists anew.
 func (s *Store) ensureBuilt(ctx context.Context, record refRecord, d DebRef, over Overrides, refresh bool, report func(cri.ImageProgress)) (cri.Image, error) {
-	report(cri.ImageProgress{Stage: "building"})
-	for _, program := range []string{"mmdebstrap", "apt-get"} {
-		if _, err := exec.LookPath(program); err != nil {
-			return cri.Image{}, fmt.Errorf("it is built from Debian packages, which needs the program %s: on Debian and Ubuntu, apt-get install mmdebstrap; on other systems, use a registry's image", program)
-		}
-	}
-	a, err := s.openApt(ctx, d.Suite, refresh)
-	if err != nil {
-		return cri.Image{}, err
-	}
-	packages, err := a.choose(ctx, d)
-	if err != nil {
-		return cri.Image{}, err
-	}
-	base, err := s.cached(ctx, a, packages, report)
+	base, packages, err := s.built(ctx, d, refresh, report)
 	if err != nil {
 		return cri.Image{}, err
 	}
@@ -77,6 +63,49 @@ func (s *Store) ensureBuilt(ctx context.Context, record refRecord, d DebRef, ove
 		return cri.Image{}, err
 	}
 	return added[0], nil
+}
+
+// Build puts the image of Debian packages that a reference names, or that stands
+// in for it, into the cache, and returns its packages with their versions. No
+// registry is asked, and the store is not changed.
+func (s *Store) Build(ctx context.Context, reference string) (packages string, err error) {
+	normal, err := Normalize(reference)
+	if err != nil {
+		return "", err
+	}
+	if sub, ok := s.config.Substitutes[normal]; ok {
+		normal = sub.Image
+	}
+	d, err := ParseDebRef(normal)
+	if err != nil {
+		return "", err
+	}
+	_, found, err := s.built(ctx, d, false, func(cri.ImageProgress) {})
+	if err != nil {
+		return "", fmt.Errorf("image %s: %w", reference, err)
+	}
+	return list(found, "=", " "), nil
+}
+
+// built returns the image of a reference's packages from the cache, where it is
+// put first if it is not there.
+func (s *Store) built(ctx context.Context, d DebRef, refresh bool, report func(cri.ImageProgress)) (v1.Image, []candidate, error) {
+	report(cri.ImageProgress{Stage: "building"})
+	for _, program := range []string{"mmdebstrap", "apt-get"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return nil, nil, fmt.Errorf("it is built from Debian packages, which needs the program %s: on Debian and Ubuntu, apt-get install mmdebstrap; on other systems, use a registry's image", program)
+		}
+	}
+	a, err := s.openApt(ctx, d.Suite, refresh)
+	if err != nil {
+		return nil, nil, err
+	}
+	packages, err := a.choose(ctx, d)
+	if err != nil {
+		return nil, nil, err
+	}
+	img, err := s.cached(ctx, a, packages, report)
+	return img, packages, err
 }
 
 // list joins names and versions.

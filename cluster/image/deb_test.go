@@ -158,6 +158,17 @@ func TestSubstitution(t *testing.T) {
 	if _, err := s.Ensure(t.Context(), "registry.invalid/busybox:2", cri.PullIfNotPresent, nil, nil); err == nil {
 		t.Error("another tag was substituted")
 	}
+	// Building alone fills the cache.
+	other := open(t, Config{Cache: cache, Substitutes: config.Substitutes})
+	if packages, err := other.Build(t.Context(), name); err != nil || !strings.HasPrefix(packages, "busybox-static=1:1.35.0") {
+		t.Errorf("built %q, %v", packages, err)
+	}
+	if _, present := other.Present(name); present {
+		t.Error("what is only built is in the store")
+	}
+	if _, err := other.Build(t.Context(), "registry.invalid/busybox:2"); err == nil || !strings.Contains(err.Error(), "no reference of deb.internal") {
+		t.Errorf("nothing to build: %v", err)
+	}
 	config.NoSubstitution = true
 	_, err = open(t, config).Ensure(t.Context(), name, cri.PullIfNotPresent, nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "substitution is switched off") {

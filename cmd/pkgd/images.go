@@ -6,12 +6,12 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/seed38700745/pkg/cluster/cri"
 	"github.com/seed38700745/pkg/cluster/image"
 )
 
-// buildImages puts images into the machine's image cache, so that clusters
-// without network find them there.
+// buildImages puts images of Debian packages, or those that stand in for a
+// registry's, into the machine's image cache, so that clusters without network
+// find them there.
 func buildImages(ctx context.Context, o *options, names []string) error {
 	c, err := imageConfig(o)
 	if err != nil {
@@ -28,11 +28,11 @@ func buildImages(ctx context.Context, o *options, names []string) error {
 		return err
 	}
 	for _, name := range names {
-		i, err := s.Ensure(ctx, name, cri.PullIfNotPresent, nil, nil)
+		packages, err := s.Build(ctx, name)
 		if err != nil {
-			return fmt.Errorf("image %s: %w", name, err)
+			return err
 		}
-		fmt.Println(i.ID, i.Name, i.Origin)
+		fmt.Println(name, packages)
 	}
 	return nil
 }

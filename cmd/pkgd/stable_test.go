@@ -67,6 +67,31 @@ func TestStable(t *testing.T) {
 			c.use(r)
 		})
 	}
+	t.Run("restart", func(t *testing.T) { restartStable(t, m) })
+}
+
+// restartStable ends the pods and starts them again in place, with what their
+// containers have left behind, and wants every service to work as before.
+func restartStable(t *testing.T, m *machine) {
+	own := *m
+	own.t = t
+	own.pkg("cluster", "stop", "--pods")
+	own.pkg("cluster", "start")
+	start := time.Now()
+	var wg sync.WaitGroup
+	for name := range stableCharts {
+		wg.Go(func() {
+			var last result
+			for deadline := start.Add(2 * time.Minute); time.Now().Before(deadline); {
+				if last = own.try("pkg", "test", name); last.code == 0 {
+					t.Logf("%s works %s after the start", name, time.Since(start).Round(time.Millisecond))
+					return
+				}
+			}
+			t.Errorf("%s does not work after a restart: exit code %d\n%s%s", name, last.code, last.stdout, last.stderr)
+		})
+	}
+	wg.Wait()
 }
 
 func lastLine(s string) string {
