@@ -29,10 +29,8 @@ func TestMySQLReplication(t *testing.T) {
 	t.Logf("installed in %s", r.took.Round(time.Millisecond))
 	m.replicas(2)
 	m.pkg("test", "mysql")
-	primary := m.database("mysql", "app", "mysql-password")
-	if _, err := primary.Exec("CREATE TABLE ack (id BIGINT PRIMARY KEY, filler CHAR(200) NOT NULL DEFAULT 'x')"); err != nil {
-		t.Fatal(err)
-	}
+	primary := m.database("mysql", "mysql")
+	execute(t, primary, createTable)
 	w := startWriter(t, primary)
 
 	uid := m.uid("mysql-0")
@@ -76,7 +74,16 @@ func TestMySQLReplication(t *testing.T) {
 		m.killServer("mysql-0")
 	})
 	w.harmed("the primary's pod deleted by force", func() {
+		before := m.uid("mysql-0")
 		m.kubectl("delete", "pod", "mysql-0", "--force", "--grace-period=0")
+		eventually(t, 30*time.Second, func() error {
+			r := m.try("pkg", "kubectl", "get", "pod", "mysql-0", "-o", "jsonpath={.metadata.uid}")
+			if r.code != 0 || r.stdout == before {
+				return fmt.Errorf("no new pod mysql-0: %s%s", r.stdout, r.stderr)
+			}
+			return nil
+		})
+		m.kubectl("wait", "--for=condition=Ready", "pod/mysql-0", "--timeout=60s")
 	})
 	w.unharmed("a replica's server killed", func() {
 		m.killServer("mysql-secondary-1")
@@ -98,48 +105,60 @@ func TestMySQLReplication(t *testing.T) {
 	})
 
 	acked := w.stop()
-	read := m.database("mysql-secondary", "app", "mysql-password")
+	read := m.database("mysql", "mysql-secondary")
 	if _, err := read.Exec("INSERT INTO ack (id) VALUES (-1)"); err == nil || !strings.Contains(err.Error(), "read-only") {
 		t.Errorf("a write through the Service for reads: %v", err)
 	}
 	m.pkg("test", "mysql") // which waits for the replicas
-	for _, pod := range []string{"mysql-0", "mysql-secondary-0", "mysql-secondary-1"} {
-		present := ids(t, m.podDatabase(pod))
-		lost := slices.DeleteFunc(slices.Clone(acked), func(id int64) bool { return present[id] })
-		t.Logf("%s: %d rows, of %d acknowledged", pod, len(present), len(acked))
-		if len(lost) > 0 {
-			t.Errorf("%s has lost %d acknowledged rows: %v", pod, len(lost), lost[:min(len(lost), 20)])
-		}
-	}
+	m.hasAll(acked, "mysql-0", "mysql-secondary-0", "mysql-secondary-1")
 	t.Run("standalone grows replicas", func(t *testing.T) { grow(t, m) })
 }
 
-// grow makes a server of its own the primary of a replica, and takes it away.
+// grow makes a server of its own the primary of a replica, without which it
+// acknowledges nothing any more, and takes the replica away.
 func grow(t *testing.T, m *machine) {
 	m.t = t
-	m.pkg("install", "shop", "stable/mysql", "--set", "auth.database=d")
+	m.pkg("install", "shop", "stable/mysql")
 	secret := m.kubectl("get", "secret", "shop-mysql", "-o", "jsonpath={.data.mysql-password}")
 	claim := m.kubectl("get", "pvc", "data-shop-mysql-0", "-o", "jsonpath={.metadata.uid}")
-	execute(t, m.podDatabase("shop-mysql-0"), "CREATE TABLE d.old (x INT PRIMARY KEY)")
-	execute(t, m.podDatabase("shop-mysql-0"), "INSERT INTO d.old VALUES (42)")
-	m.pkg("upgrade", "shop", "--set", "architecture=replication")
+	client := m.database("shop-mysql", "shop-mysql")
+	execute(t, client, createTable)
+	w := startWriter(t, client)
+	w.more(20)
+	// The writer waits for a replica, which waits for a copy of what is committed.
+	w.harmed("standalone grows a replica", func() {
+		m.pkg("upgrade", "shop", "--set", "architecture=replication,replication.semiSync=required")
+	})
 	if m.kubectl("get", "secret", "shop-mysql", "-o", "jsonpath={.data.mysql-password}") != secret {
 		t.Error("the upgrade has made another password")
 	}
 	if m.kubectl("get", "pvc", "data-shop-mysql-0", "-o", "jsonpath={.metadata.uid}") != claim {
 		t.Error("the primary has another volume")
 	}
+	acked := w.stop()
 	m.pkg("test", "shop")
-	var x int
-	if err := m.podDatabase("shop-mysql-secondary-0").QueryRow("SELECT x FROM d.old").Scan(&x); err != nil || x != 42 {
-		t.Errorf("the replica answers %d, %v, want 42", x, err)
-	}
+	m.hasAll(acked, "shop-mysql-0", "shop-mysql-secondary-0")
+
 	m.pkg("upgrade", "shop", "--set", "architecture=standalone")
-	if err := m.podDatabase("shop-mysql-0").QueryRow("SELECT x FROM d.old").Scan(&x); err != nil || x != 42 {
-		t.Errorf("the server answers %d, %v, want 42", x, err)
-	}
+	m.hasAll(acked, "shop-mysql-0")
 	if sets := m.kubectl("get", "statefulset", "-l", "app.kubernetes.io/instance=shop", "-o", "name"); strings.TrimSpace(sets) != "statefulset.apps/shop-mysql" {
 		t.Errorf("left are %s", sets)
+	}
+}
+
+// createTable makes what a writer writes to.
+const createTable = "CREATE TABLE ack (id BIGINT PRIMARY KEY, filler CHAR(200) NOT NULL DEFAULT 'x')"
+
+// hasAll fails unless every server has every row that was acknowledged.
+func (m *machine) hasAll(acked []int64, pods ...string) {
+	m.t.Helper()
+	for _, pod := range pods {
+		present := ids(m.t, m.podDatabase(pod))
+		lost := slices.DeleteFunc(slices.Clone(acked), func(id int64) bool { return present[id] })
+		m.t.Logf("%s: %d rows, of %d acknowledged", pod, len(present), len(acked))
+		if len(lost) > 0 {
+			m.t.Errorf("%s has lost %d acknowledged rows: %v", pod, len(lost), lost[:min(len(lost), 20)])
+		}
 	}
 }
 
@@ -167,12 +186,12 @@ func (m *machine) uid(pod string) string {
 	return m.kubectl("get", "pod", pod, "-o", "jsonpath={.metadata.uid}")
 }
 
-// database opens the database app through a Service, as a user whose password is
-// in the release's Secret.
-func (m *machine) database(service, user, key string) *sql.DB {
+// database opens the database app through a Service, as the user app, whose
+// password is in a Secret.
+func (m *machine) database(secret, service string) *sql.DB {
 	m.t.Helper()
 	address := m.kubectl("get", "service", service, "-o", "jsonpath={.spec.clusterIP}")
-	return m.open("mysql", address, user, key, "app")
+	return m.open(secret, address, "app", "mysql-password", "app")
 }
 
 // podDatabase opens a server at its pod's address, as root.
@@ -210,7 +229,7 @@ func execute(t *testing.T, db *sql.DB, statement string) {
 }
 
 // ids are the rows that a server has.
-func ids(t *testing.T, db *sql.DB) map[int64]bool {
+func ids(t testing.TB, db *sql.DB) map[int64]bool {
 	t.Helper()
 	rows, err := db.Query("SELECT id FROM app.ack")
 	if err != nil {

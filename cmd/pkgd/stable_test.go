@@ -27,6 +27,7 @@ var stableCharts = map[string]struct {
 	"prometheus": {[]string{"--set", "scrapeInterval=1s", "--set", "evaluationInterval=1s"}, usePrometheus},
 	"rabbitmq":   {[]string{"--set-json", `podAnnotations={"prometheus.io/scrape": "true", "prometheus.io/port": "15692"}`}, useRabbitMQ},
 	"redis":      {nil, useRedis},
+	"wordpress":  {[]string{"--set", "wordpressBlogName=Notes of a test", "--set", "wordpressUsername=ann"}, useWordPress},
 }
 
 // stableRelease is a release of a bundled chart in a test of its own.

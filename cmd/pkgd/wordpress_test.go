@@ -10,27 +10,16 @@ import (
 	"time"
 )
 
-// A site and its database, by a chart that depends on another: its author posts a
-// text and a file over HTTP, its visitors see them, also from another pod later.
-func TestInstallWordPress(t *testing.T) {
-	m := newMachine(t)
-	r := m.try("pkg", "install", "blog", "stable/wordpress", "--set", "wordpressBlogName=Notes of a test,wordpressUsername=ann")
-	if r.code != 0 {
-		t.Fatalf("install: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+// useWordPress: an author posts a text and a file over HTTP; visitors see them, the
+// text out of the database, also from another pod later.
+func useWordPress(r *stableRelease) {
+	site := "http://" + r.address
+	if page := visit(r.t, site+"/"); !strings.Contains(page, "<title>Notes of a test</title>") {
+		r.t.Errorf("the first page:\n%.2000s", page)
 	}
-	t.Logf("installed in %s", r.took.Round(time.Millisecond))
-	m.pkg("test", "blog")
-	site := "http://" + m.kubectl("get", "service", "blog-wordpress", "-o", "jsonpath={.spec.clusterIP}")
-	if page := visit(t, site+"/"); !strings.Contains(page, "<title>Notes of a test</title>") {
-		t.Errorf("the first page:\n%.2000s", page)
-	}
-
-	password, err := base64.StdEncoding.DecodeString(m.kubectl("get", "secret", "blog-wordpress", "-o", "jsonpath={.data.wordpress-password}"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	password := r.secret("wordpress-password")
 	call := func(method, content string) string {
-		return post(t, site+"/xmlrpc.php", fmt.Sprintf(`<methodCall><methodName>%s</methodName><params><param><value><int>1</int></value></param>
+		return post(r.t, site+"/xmlrpc.php", fmt.Sprintf(`<methodCall><methodName>%s</methodName><params><param><value><int>1</int></value></param>
 <param><value>ann</value></param><param><value>%s</value></param><param><value><struct>%s</struct></value></param></params></methodCall>`, method, password, content))
 	}
 	call("wp.newPost", member("post_title", "A day in the mountains")+member("post_content", "We saw an ibex.")+member("post_status", "publish"))
@@ -40,28 +29,27 @@ func TestInstallWordPress(t *testing.T) {
 	file, _, _ = strings.Cut(file, "<")
 
 	seen := func() {
-		t.Helper()
-		if page := visit(t, site+"/?s=mountains"); !strings.Contains(page, "A day in the mountains") || !strings.Contains(page, "We saw an ibex.") {
-			t.Errorf("the post is not on its page:\n%.4000s", page)
+		r.t.Helper()
+		if page := visit(r.t, site+"/?s=mountains"); !strings.Contains(page, "A day in the mountains") || !strings.Contains(page, "We saw an ibex.") {
+			r.t.Errorf("the post is not on its page:\n%.4000s", page)
 		}
-		if got := visit(t, site+file); got != "a drawing of an ibex" {
-			t.Errorf("the file %q: %q", file, got)
+		if got := visit(r.t, site+file); got != "a drawing of an ibex" {
+			r.t.Errorf("the file %q: %q", file, got)
 		}
 	}
 	seen()
 	var posts int
-	if err := m.podDatabase("blog-mysql-0").QueryRow("SELECT COUNT(*) FROM wordpress.wp_posts WHERE post_title = 'A day in the mountains' AND post_status = 'publish'").Scan(&posts); err != nil || posts != 1 {
-		t.Errorf("the database has %d posts, %v, want 1", posts, err)
+	if err := r.podDatabase("wordpress-mysql-0").QueryRow("SELECT COUNT(*) FROM wordpress.wp_posts WHERE post_title = 'A day in the mountains' AND post_status = 'publish'").Scan(&posts); err != nil || posts != 1 {
+		r.t.Errorf("the database has %d posts, %v, want 1", posts, err)
 	}
 
-	secret := m.kubectl("get", "secret", "blog-wordpress", "-o", "jsonpath={.data}")
-	m.pkg("upgrade", "blog", "--reuse-values", "--set", "php.memoryLimit=200M")
-	if m.kubectl("get", "secret", "blog-wordpress", "-o", "jsonpath={.data}") != secret {
-		t.Error("the upgrade has made other secrets")
+	r.pkg("upgrade", r.name, "stable/wordpress", "--reuse-values", "--set", "php.memoryLimit=200M")
+	if r.secret("wordpress-password") != password {
+		r.t.Error("the upgrade has made another password")
 	}
 	seen()
-	if log := m.kubectl("logs", "deployment/blog-wordpress", "-c", "install"); strings.Contains(log, "copying") || !strings.Contains(log, "the site is installed") {
-		t.Errorf("the site was installed anew:\n%s", log)
+	if log := r.kubectl("logs", "deployment/wordpress", "-c", "install"); strings.Contains(log, "copying") || !strings.Contains(log, "the site is installed") {
+		r.t.Errorf("the site was installed anew:\n%s", log)
 	}
 }
 
@@ -73,7 +61,7 @@ func member(name, text string) string {
 var visitor = &http.Client{Timeout: time.Minute}
 
 // visit returns a page.
-func visit(t *testing.T, url string) string {
+func visit(t testing.TB, url string) string {
 	t.Helper()
 	res, err := visitor.Get(url)
 	if err != nil {
@@ -83,7 +71,7 @@ func visit(t *testing.T, url string) string {
 }
 
 // post sends an XML-RPC call, which must not fail, and returns the answer.
-func post(t *testing.T, url, body string) string {
+func post(t testing.TB, url, body string) string {
 	t.Helper()
 	res, err := visitor.Post(url, "text/xml", strings.NewReader(body))
 	if err != nil {
@@ -96,7 +84,7 @@ func post(t *testing.T, url, body string) string {
 	return answer
 }
 
-func page(t *testing.T, res *http.Response) string {
+func page(t testing.TB, res *http.Response) string {
 	t.Helper()
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
