@@ -119,3 +119,38 @@ func TestSecretStringData(t *testing.T) {
 		t.Errorf("secret %+v, %v", s, err)
 	}
 }
+
+func TestEphemeralContainers(t *testing.T) {
+	t.Parallel()
+	pods := start(t, nil).client(t).CoreV1().Pods("default")
+	p, err := pods.Create(t.Context(), pod("p"), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	debugger := func(name, target string) *corev1.Pod {
+		o := p.DeepCopy()
+		o.Spec.EphemeralContainers = append(o.Spec.EphemeralContainers, corev1.EphemeralContainer{TargetContainerName: target,
+			EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: name, Image: "busybox"}})
+		return o
+	}
+	if _, err := pods.UpdateEphemeralContainers(t.Context(), "p", debugger("d", "nobody"), metav1.UpdateOptions{}); !apierrors.IsInvalid(err) ||
+		!strings.Contains(err.Error(), "targetContainerName") {
+		t.Errorf("a target that is not there: %v", err)
+	}
+	if p, err = pods.UpdateEphemeralContainers(t.Context(), "p", debugger("d", p.Spec.Containers[0].Name), metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if c := p.Spec.EphemeralContainers[0]; c.ImagePullPolicy != corev1.PullAlways || c.TerminationMessagePath == "" {
+		t.Errorf("without defaults: %+v", c)
+	}
+	p.Labels = map[string]string{"still": "changeable"}
+	if p, err = pods.Update(t.Context(), p, metav1.UpdateOptions{}); err != nil {
+		t.Errorf("a pod with a debugger cannot be changed: %v", err)
+	}
+	gone := p.DeepCopy()
+	gone.Spec.EphemeralContainers = nil
+	if _, err := pods.UpdateEphemeralContainers(t.Context(), "p", gone, metav1.UpdateOptions{}); !apierrors.IsInvalid(err) ||
+		!strings.Contains(err.Error(), `existing ephemeral containers "d" may not be removed`) {
+		t.Errorf("a debugger is taken away: %v", err)
+	}
+}

@@ -215,8 +215,11 @@ func (s *Server) prepareUpdate(w write, old, o object.Object) (object.Object, er
 	o.SetDeletionGracePeriodSeconds(old.GetDeletionGracePeriodSeconds())
 	o.SetGeneration(old.GetGeneration())
 	o.SetSelfLink("")
-	if w.Subresource == "" && k.Default != nil {
-		k.Default(o)
+	switch w.Subresource {
+	case "", "ephemeralcontainers", "resize":
+		if k.Default != nil {
+			k.Default(o)
+		}
 	}
 	o = s.restrict(w, old, o)
 	if k.PrepareUpdate != nil && w.Subresource == "" {
@@ -301,7 +304,15 @@ func (s *Server) validateChange(w write, old, o object.Object) field.ErrorList {
 			errs = append(errs, k.ValidateStatusUpdate(o, old)...)
 		}
 		return errs
-	case "binding", "finalize", "ephemeralcontainers", "resize":
+	case "binding", "finalize":
+		return errs
+	case "ephemeralcontainers":
+		errs = append(errs, debuggersStay(old.(*corev1.Pod), o.(*corev1.Pod))...)
+		fallthrough
+	case "resize":
+		if k.Validate != nil {
+			errs = append(errs, k.Validate(o)...)
+		}
 		return errs
 	}
 	if k.Validate != nil {
@@ -309,6 +320,26 @@ func (s *Server) validateChange(w write, old, o object.Object) field.ErrorList {
 	}
 	if k.ValidateUpdate != nil {
 		errs = append(errs, k.ValidateUpdate(o, old)...)
+	}
+	return errs
+}
+
+// debuggersStay: ephemeral containers are only ever added (Kubernetes:
+// ValidatePodEphemeralContainersUpdate).
+func debuggersStay(old, o *corev1.Pod) (errs field.ErrorList) {
+	path := field.NewPath("spec", "ephemeralContainers")
+	now := map[string]corev1.EphemeralContainer{}
+	for _, c := range o.Spec.EphemeralContainers {
+		now[c.Name] = c
+	}
+	for _, c := range old.Spec.EphemeralContainers {
+		n, ok := now[c.Name]
+		switch {
+		case !ok:
+			errs = append(errs, field.Forbidden(path, fmt.Sprintf("existing ephemeral containers %q may not be removed", c.Name)))
+		case !equality.Semantic.DeepEqual(n, c):
+			errs = append(errs, field.Forbidden(path, fmt.Sprintf("existing ephemeral containers %q may not be changed", c.Name)))
+		}
 	}
 	return errs
 }

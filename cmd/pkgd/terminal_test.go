@@ -180,6 +180,7 @@ func terminals(s *space) {
 	x.shows("\r\n1\r\n")
 	x.shows("standin:2")
 	x.ends(0)
+	s.k("set", "image", "pod/box", "c=standin:2") // a pod that was debugged can be changed
 	node := s.k("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}")
 	x = s.terminal("debug", "-it", "node/"+node, "--image=standin:1", "--", "sh")
 	x.shows("Creating debugging pod node-debugger-" + node)

@@ -42,8 +42,17 @@ func containers(p *field.Path, s *corev1.PodSpec, volumes map[string]*corev1.Vol
 		errs = append(errs, container(at, &c, s, volumes)...)
 		errs = append(errs, uniqueName(at, c.Name, names)...)
 		errs = append(errs, ephemeralContainer(at, e)...)
+		if target := e.TargetContainerName; target != "" && !hasContainer(s, target) {
+			errs = append(errs, field.NotFound(at.Child("targetContainerName"), target))
+		}
 	}
 	return errs
+}
+
+// hasContainer tells whether name is one of the containers that a pod is for.
+func hasContainer(s *corev1.PodSpec, name string) bool {
+	is := func(c corev1.Container) bool { return c.Name == name }
+	return slices.ContainsFunc(s.Containers, is) || slices.ContainsFunc(s.InitContainers, is)
 }
 
 func uniqueName(at *field.Path, name string, seen map[string]bool) errors {
