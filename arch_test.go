@@ -57,7 +57,7 @@ var allowed = map[string][]string{
 	"cluster":                 nil, // everybody but cmd
 	"cmd/internal":            {"cluster/kind/manifest"},
 	"cmd/pkg": {"chart", "charts", "engine", "repo", "release", "cluster/object", "cluster/client",
-		"cluster/cri", "cluster/instance", "cluster/settings", "cluster/boot", "cluster/backup/archive", "cmd/internal"},
+		"cluster/cri", "cluster/host", "cluster/instance", "cluster/settings", "cluster/boot", "cluster/backup/archive", "cmd/internal"},
 	"cmd/pkg-kubectl": {"cmd/internal"},
 	"cmd/pkg-repo":    {"repo/server", "cmd/internal"},
 	"cmd/pkgd":        nil, // everybody

@@ -97,7 +97,7 @@ func newClusterCommand(a *app) *cobra.Command {
 every data folder is a cluster of its own.`,
 	}
 	cmd.AddCommand(newClusterStartCommand(a), newClusterStopCommand(a), newClusterStatusCommand(a),
-		newClusterDeleteCommand(a), newClusterKubeconfigCommand(a), newClusterLogsCommand(a),
+		newClusterDeleteCommand(a), newClusterKubeconfigCommand(a), newClusterLogsCommand(a), newClusterCheckCommand(a),
 		newClusterEnableCommand(a), newClusterDisableCommand(a),
 		newClusterBackupCommand(a), newClusterBackupsCommand(a), newClusterRestoreCommand(a))
 	return cmd

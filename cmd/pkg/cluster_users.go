@@ -74,9 +74,18 @@ func checkGroup(name string) error {
 	return nil
 }
 
+// group is the one that may use the cluster, "" if none may or that cannot be told.
+func (l *localCluster) group() string {
+	group, err := instance.SharedWith(l.kubeconfig())
+	if err != nil {
+		return ""
+	}
+	return group
+}
+
 // tellGroup says which group may use the cluster, too.
 func (l *localCluster) tellGroup(a *app) {
-	if group, err := instance.SharedWith(l.kubeconfig()); err == nil && group != "" {
+	if group := l.group(); group != "" {
 		fmt.Fprintf(a.Err, "members of the group %s may use it, too, and are as powerful as root\n", group)
 	}
 }
