@@ -40,7 +40,7 @@ type rendered struct {
 // render runs the templates against the cluster: with its versions, and with
 // lookups unless offline.
 func (r *Releases) render(ctx context.Context, c Chart, rel engine.Release, offline bool) (*rendered, error) {
-	caps, err := r.capabilities(ctx)
+	caps, err := r.Capabilities(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +66,8 @@ func (r *Releases) render(ctx context.Context, c Chart, rel engine.Release, offl
 	return &rendered{chart: recordSource(out.Chart, c.Source), manifest: string(text), hooks: newHooks(out.Hooks), notes: out.Notes}, nil
 }
 
-// capabilities asks the cluster what it is.
-func (r *Releases) capabilities(ctx context.Context) (*engine.Capabilities, error) {
+// Capabilities asks the cluster what it is.
+func (r *Releases) Capabilities(ctx context.Context) (*engine.Capabilities, error) {
 	caps := engine.DefaultCapabilities()
 	text, err := r.Cluster.KubeVersion(ctx)
 	if err != nil {

@@ -39,7 +39,7 @@ func newSearchCommand(a *app) *cobra.Command {
 		},
 	}
 	sub.add(inRepo)
-	cmd.AddCommand(inRepo)
+	cmd.AddCommand(inRepo, newSearchHubCommand(a))
 	return cmd
 }
 

@@ -45,8 +45,9 @@ func newTemplateCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "template [NAME] [CHART]",
 		Short: "locally render templates",
-		Long: `Render a chart's templates and print the manifests. No cluster is asked:
-lookups find nothing and capabilities are Helm's defaults.`,
+		Long: `Render a chart's templates and print the manifests. No cluster is asked: lookups
+find nothing and capabilities are Helm's defaults. With --validate the cluster is asked:
+for its versions, and whether it would take the manifests.`,
 		Example: `  pkg template my stable/mysql --set auth.database=shop
   pkg template ./chart -f values.yaml --show-only templates/service.yaml`,
 		Args: a.argCount(1, -1),
@@ -67,7 +68,7 @@ lookups find nothing and capabilities are Helm's defaults.`,
 	f.BoolVar(&o.inReleaseDir, "release-name", false, "use release name in the output-dir path.")
 	f.BoolVar(&o.includeCRDs, "include-crds", false, "include CRDs in the templated output")
 	f.BoolVar(&o.skipTests, "skip-tests", false, "skip tests from templated output")
-	f.BoolVar(&o.validate, "validate", false, "refused: a cluster validates under pkg install --dry-run=server, and pkg lint without one")
+	f.BoolVar(&o.validate, "validate", false, "validate your manifests against the Kubernetes cluster you are currently pointing at; its versions are the capabilities")
 	f.BoolVar(&o.noHooks, "no-hooks", false, "prevent hooks from running during install")
 	f.BoolVar(&o.isUpgrade, "is-upgrade", false, "set .Release.IsUpgrade instead of .Release.IsInstall")
 	f.StringVar(&o.kubeVersion, "kube-version", "", "Kubernetes version used for Capabilities.KubeVersion")
@@ -76,10 +77,10 @@ lookups find nothing and capabilities are Helm's defaults.`,
 }
 
 func runTemplate(ctx context.Context, a *app, o *templateOptions, args []string) error {
-	if o.validate {
-		return withHint(errors.New("template asks no cluster, so --validate cannot be had"), "pkg lint checks manifests without a cluster; pkg install --dry-run=server asks one")
+	caps, cluster, err := a.templateCapabilities(ctx, o.validate)
+	if err != nil {
+		return err
 	}
-	caps := engine.DefaultCapabilities()
 	if o.kubeVersion != "" {
 		v, err := engine.ParseKubeVersion(o.kubeVersion)
 		if err != nil {
@@ -117,6 +118,11 @@ func runTemplate(ctx context.Context, a *app, o *templateOptions, args []string)
 	if err != nil {
 		return a.templateFailure(out, err)
 	}
+	if cluster != nil {
+		if err := validateManifests(ctx, cluster, out.Manifests); err != nil {
+			return err
+		}
+	}
 	if o.outputDir != "" {
 		return writeManifests(a, o, name, out)
 	}
@@ -129,6 +135,24 @@ func runTemplate(ctx context.Context, a *app, o *templateOptions, args []string)
 	}
 	_, err = a.Out.Write(text)
 	return err
+}
+
+// templateCapabilities are Helm's defaults or, to validate, those of the cluster, which
+// comes with them.
+func (a *app) templateCapabilities(ctx context.Context, validate bool) (*engine.Capabilities, *connection, error) {
+	if !validate {
+		return engine.DefaultCapabilities(), nil, nil
+	}
+	c, err := a.connect()
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := c.releases(a, "template")
+	if err != nil {
+		return nil, nil, err
+	}
+	caps, err := r.Capabilities(ctx)
+	return caps, c, err
 }
 
 // templateFailure adds Helm's pointer to --debug when a template is to blame; under
