@@ -190,7 +190,7 @@ func verify(name string, archive, provenance []byte, ring *Keyring) (*Verificati
 	if len(provenance) > maxSize {
 		return nil, fmt.Errorf("the provenance file is larger than %d bytes", maxSize)
 	}
-	block, _ := clearsign.Decode(provenance)
+	block := decode(provenance)
 	if block == nil {
 		return nil, errors.New("failed to decode signature: signature block not found")
 	}
@@ -220,4 +220,16 @@ func verify(name string, archive, provenance []byte, ring *Keyring) (*Verificati
 		Fingerprint: fmt.Sprintf("%X", by.PrimaryKey.Fingerprint),
 		Hash:        want,
 	}, nil
+}
+
+// decode finds the signed text in a provenance file, nil if there is none. The library
+// panics on a text that has no line at all.
+func decode(signed []byte) (block *clearsign.Block) {
+	defer func() {
+		if recover() != nil {
+			block = nil
+		}
+	}()
+	block, _ = clearsign.Decode(signed)
+	return block
 }
