@@ -114,12 +114,17 @@ type renderFlags struct {
 }
 
 func (r *renderFlags) add(f *pflag.FlagSet) {
-	f.DurationVar(&r.limits.Time, "max-render-time", engine.DefaultMaxTime, "how long templates may run; negative for no limit")
-	f.Int64Var(&r.limits.Output, "max-render-output", engine.DefaultMaxOutput, "how many bytes templates may write; negative for no limit")
-	f.Int64Var(&r.limits.Memory, "max-render-memory", engine.DefaultMaxMemory, "how many bytes of memory rendering may take; negative for no limit")
+	addLimits(f, &r.limits)
 	f.BoolVar(&r.subchartNotes, "render-subchart-notes", false, "if set, render subchart notes along with the parent")
 	f.BoolVar(&r.enableDNS, "enable-dns", false, "enable DNS lookups when rendering templates")
 	f.BoolVar(&r.skipSchema, "skip-schema-validation", false, "if set, disables JSON schema validation")
+}
+
+// addLimits declares what bounds a rendering.
+func addLimits(f *pflag.FlagSet, l *engine.Limits) {
+	f.DurationVar(&l.Time, "max-render-time", engine.DefaultMaxTime, "how long templates may run; negative for no limit")
+	f.Int64Var(&l.Output, "max-render-output", engine.DefaultMaxOutput, "how many bytes templates may write; negative for no limit")
+	f.Int64Var(&l.Memory, "max-render-memory", engine.DefaultMaxMemory, "how many bytes of memory rendering may take; negative for no limit")
 }
 
 // postRenderer is an executable that sees the manifests on stdin and prints others.

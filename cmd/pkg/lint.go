@@ -23,6 +23,7 @@ type lintOptions struct {
 	skipSchema    bool
 	kubeVersion   string
 	helmOnly      bool
+	limits        engine.Limits
 	format        lintFormat
 }
 
@@ -32,7 +33,8 @@ func newLintCommand(a *app) *cobra.Command {
 		Use:   "lint PATH",
 		Short: "examine a chart for possible issues",
 		Long: `Check a chart by Helm's rules, and what it renders by the cluster's own: unknown
-fields, wrong types, invalid values, kinds that Kubernetes removed, selectors that
+fields, wrong types, invalid values (of custom resources, too, where the chart brings
+their definition), kinds that Kubernetes removed, selectors that
 match no template, Services whose port no container has, ConfigMaps and Secrets that
 are not there, images without a tag. Findings have the template's file and line; the
 line is exact where the template's own text tells it.`,
@@ -47,6 +49,7 @@ line is exact where the template's own text tells it.`,
 	}
 	f := cmd.Flags()
 	addValueFlags(f, &o.values)
+	addLimits(f, &o.limits)
 	f.BoolVar(&o.strict, "strict", false, "fail on lint warnings")
 	f.BoolVar(&o.withSubcharts, "with-subcharts", false, "lint dependent charts")
 	f.BoolVar(&o.quiet, "quiet", false, "print only warnings and errors")
@@ -104,7 +107,7 @@ func runLint(ctx context.Context, a *app, o *lintOptions, paths []string) error 
 		}
 		findings, err := lintChart(ctx, dir, lint.Input{
 			Values: vals, Namespace: a.namespace(), KubeVersion: kube,
-			SkipSchemaValidation: o.skipSchema, SchemaLibrary: a.schemaLibrary, Objects: objects, Warn: a.logf,
+			SkipSchemaValidation: o.skipSchema, SchemaLibrary: a.schemaLibrary, Objects: objects, Limits: o.limits, Warn: a.logf,
 		})
 		if err != nil {
 			r.Error, r.Failed = err.Error(), true

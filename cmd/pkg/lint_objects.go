@@ -17,7 +17,7 @@ import (
 
 // objectLinter checks rendered objects with pkgd, which knows the kinds. It is nil
 // when only Helm's rules count; where pkgd is missing, one line says so.
-func (a *app) objectLinter(helmOnly bool) func(context.Context, []engine.Manifest) ([]lint.ObjectFinding, error) {
+func (a *app) objectLinter(helmOnly bool) func(context.Context, []engine.Manifest, []string) ([]lint.ObjectFinding, error) {
 	if helmOnly || a.asHelm {
 		return nil
 	}
@@ -26,13 +26,13 @@ func (a *app) objectLinter(helmOnly bool) func(context.Context, []engine.Manifes
 		fmt.Fprintf(a.Err, "only Helm's rules are checked: %v\n", err)
 		return nil
 	}
-	return func(ctx context.Context, documents []engine.Manifest) ([]lint.ObjectFinding, error) {
-		return lintObjects(ctx, path, a.namespace(), documents)
+	return func(ctx context.Context, documents []engine.Manifest, definitions []string) ([]lint.ObjectFinding, error) {
+		return lintObjects(ctx, path, a.namespace(), documents, definitions)
 	}
 }
 
 // lintObjects asks the program at path, as package objectlint says.
-func lintObjects(ctx context.Context, path, namespace string, documents []engine.Manifest) ([]lint.ObjectFinding, error) {
+func lintObjects(ctx context.Context, path, namespace string, documents []engine.Manifest, definitions []string) ([]lint.ObjectFinding, error) {
 	request := objectlint.Request{Namespace: namespace}
 	var index []int // of the documents that are in the request
 	for i, m := range documents {
@@ -45,6 +45,11 @@ func lintObjects(ctx context.Context, path, namespace string, documents []engine
 	}
 	if len(index) == 0 {
 		return nil, nil
+	}
+	for _, text := range definitions {
+		if data, err := yaml.YAMLToJSON([]byte(text)); err == nil {
+			request.Definitions = append(request.Definitions, data)
+		}
 	}
 	in, err := json.Marshal(request)
 	if err != nil {

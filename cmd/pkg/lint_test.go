@@ -36,7 +36,7 @@ func TestObjectsAreCheckedByPkgd(t *testing.T) {
 		{Content: "# only a comment"},
 		{Content: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: 1}\n"},
 	}
-	got, err := lintObjects(context.Background(), builtProgram(t, "pkgd"), "default", documents)
+	got, err := lintObjects(context.Background(), builtProgram(t, "pkgd"), "default", documents, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestObjectsAreCheckedByPkgd(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := lintObjects(context.Background(), "/bin/false", "default", documents); err == nil {
+	if _, err := lintObjects(context.Background(), "/bin/false", "default", documents, nil); err == nil {
 		t.Error("a program that fails is not an error")
 	}
 }

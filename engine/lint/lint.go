@@ -75,9 +75,11 @@ type Input struct {
 	KubeVersion          *engine.KubeVersion // the default when nil
 	SkipSchemaValidation bool
 	SchemaLibrary        chart.SchemaLibrary // see engine.Input
-	// Objects checks the rendered documents, hooks included, as a cluster would. With
-	// nil there are Helm's rules only.
-	Objects func(context.Context, []engine.Manifest) ([]ObjectFinding, error)
+	// Objects checks the rendered documents, hooks included, as a cluster would that has
+	// the definitions (the documents of crds/ folders). With nil there are Helm's rules
+	// only.
+	Objects func(ctx context.Context, documents []engine.Manifest, definitions []string) ([]ObjectFinding, error)
+	Limits  engine.Limits
 	Warn    chart.Warn
 }
 

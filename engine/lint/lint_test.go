@@ -117,7 +117,7 @@ func TestObjectsAreGivenToTheCluster(t *testing.T) {
 		}, "\n"),
 		"templates/old.yaml": "\napiVersion: extensions/v1beta1\nkind: Ingress\nmetadata: {name: a}\n",
 	})
-	findings, err := lint.Chart(context.Background(), lint.Input{Dir: dir, Objects: func(_ context.Context, list []engine.Manifest) ([]lint.ObjectFinding, error) {
+	findings, err := lint.Chart(context.Background(), lint.Input{Dir: dir, Objects: func(_ context.Context, list []engine.Manifest, _ []string) ([]lint.ObjectFinding, error) {
 		var out []lint.ObjectFinding
 		for i, m := range list {
 			switch m.Kind {

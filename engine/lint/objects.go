@@ -40,7 +40,11 @@ func (l *linter) objects(ctx context.Context, c *chart.Chart, out *engine.Output
 		l.duplicateKeys(c, sources, out, documents[i])
 		l.removedAPI(c, sources, out, documents[i])
 	}
-	findings, err := l.in.Objects(ctx, documents)
+	var definitions []string
+	for _, crd := range out.CRDs {
+		definitions = append(definitions, engine.SplitManifests(string(crd.File.Data))...)
+	}
+	findings, err := l.in.Objects(ctx, documents, definitions)
 	if err != nil {
 		l.check(Error, "templates/", fmt.Errorf("the rendered objects cannot be checked: %w", err))
 		return

@@ -61,8 +61,9 @@ func (l *linter) templates(ctx context.Context, c *chart.Chart, err error) {
 		Release:              engine.Release{Name: "test-release", Namespace: l.in.Namespace},
 		Capabilities:         caps,
 		SkipSchemaValidation: l.in.SkipSchemaValidation, SchemaLibrary: l.in.SchemaLibrary,
-		Lint: true,
-		Warn: l.in.Warn,
+		Lint:   true,
+		Limits: l.in.Limits,
+		Warn:   l.in.Warn,
 	})
 	if out == nil {
 		l.renderError(folder, err)

@@ -3,8 +3,9 @@
 // referred to or pointed at and not among them.
 //
 // It answers with findings, never with an error: what cannot be read is a finding,
-// too. Objects of kinds that the cluster does not have (custom resources) are not
-// judged; what they name is taken to exist.
+// too. Objects of kinds that the cluster does not have (custom resources) are judged
+// by the definitions that come with them, if there are any; what they name is taken to
+// exist.
 package manifest
 
 import (
@@ -13,7 +14,10 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/seed38700745/pkg/cluster/kind"
 	"github.com/seed38700745/pkg/cluster/object"
@@ -38,10 +42,18 @@ type Finding struct {
 	Message  string
 }
 
+// Definitions know custom resources by the definitions that come with a chart.
+type Definitions interface {
+	// Served returns the versions of a kind; none: there is no definition of it.
+	Served(schema.GroupKind) []string
+	// Check returns the paths that would be dropped, and what is invalid.
+	Check(content map[string]any) (unknown []string, errs field.ErrorList)
+}
+
 // Check checks documents, each the JSON of one object or of a List. Objects
-// without namespace are taken to be in namespace.
-func Check(documents []json.RawMessage, namespace string) []Finding {
-	c := &checker{registry: kind.NewRegistry(kind.All()), world: newWorld()}
+// without namespace are taken to be in namespace. Definitions may be nil.
+func Check(documents []json.RawMessage, namespace string, definitions Definitions) []Finding {
+	c := &checker{registry: kind.NewRegistry(kind.All()), world: newWorld(), definitions: definitions}
 	for i, doc := range documents {
 		c.at = place{document: i}
 		c.document(doc, namespace)
@@ -58,10 +70,11 @@ type place struct {
 }
 
 type checker struct {
-	registry *kind.Registry
-	findings []Finding
-	at       place // of the object that is being checked
-	world    *world
+	registry    *kind.Registry
+	definitions Definitions // may be nil
+	findings    []Finding
+	at          place // of the object that is being checked
+	world       *world
 }
 
 func (c *checker) add(p place, s Severity, path, format string, args ...any) {
@@ -104,6 +117,7 @@ func (c *checker) document(doc []byte, namespace string) {
 	served, ok := c.registry.ForKind(gvk)
 	if !ok {
 		c.unknownKind(gvk)
+		c.custom(gvk, doc)
 		c.world.addForeign(doc, namespace)
 		return
 	}
@@ -134,6 +148,33 @@ func (c *checker) unknownKind(gvk schema.GroupVersionKind) {
 		}
 	}
 	c.add(c.at, Error, "kind", "%s has no kind %q%s", gvk.GroupVersion(), gvk.Kind, text)
+}
+
+// custom checks a resource whose definition is known.
+func (c *checker) custom(gvk schema.GroupVersionKind, doc []byte) {
+	if c.definitions == nil {
+		return
+	}
+	served := c.definitions.Served(gvk.GroupKind())
+	if len(served) == 0 {
+		return
+	}
+	if !slices.Contains(served, gvk.Version) {
+		c.add(c.at, Error, "apiVersion", "the definition of %s serves %s", gvk.GroupKind(), strings.Join(served, ", "))
+		return
+	}
+	content, err := runtime.Decode(unstructured.UnstructuredJSONScheme, doc)
+	if err != nil {
+		c.add(c.at, Error, "", "not an object: %v", err)
+		return
+	}
+	unknown, errs := c.definitions.Check(content.(*unstructured.Unstructured).Object)
+	for _, path := range unknown {
+		c.add(c.at, Error, path, "unknown field: the definition of %s has none of this name", gvk.Kind)
+	}
+	for _, e := range errs {
+		c.add(c.at, Error, e.Field, "%s", e.ErrorBody())
+	}
 }
 
 // kindOf is an object's kind, for messages.

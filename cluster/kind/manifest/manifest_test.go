@@ -205,7 +205,7 @@ spec: {selector: {app: db, statefulset.kubernetes.io/pod-name: db-0}, ports: [{p
 				documents = append(documents, data)
 			}
 			var got []string
-			for _, f := range manifest.Check(documents, "default") {
+			for _, f := range manifest.Check(documents, "default", nil) {
 				got = append(got, fmt.Sprintf("%d %s %s: %s", f.Document, f.Severity, f.Path, f.Message))
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -226,6 +226,6 @@ func FuzzCheck(f *testing.F) {
 		f.Add([]byte(doc))
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		manifest.Check([]json.RawMessage{doc, doc}, "default")
+		manifest.Check([]json.RawMessage{doc, doc}, "default", nil)
 	})
 }

@@ -11,6 +11,9 @@ const Command = "lint-objects"
 type Request struct {
 	Namespace string            `json:"namespace"` // of objects that name none
 	Documents []json.RawMessage `json:"documents"` // objects and Lists
+	// Definitions are the CustomResourceDefinitions of crds/ folders; those among
+	// Documents count, too.
+	Definitions []json.RawMessage `json:"definitions,omitempty"`
 }
 
 // Response has what was found, in the order of the documents.
