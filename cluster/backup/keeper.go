@@ -99,6 +99,9 @@ func (k *Keeper) make(ctx context.Context) error {
 	if err := os.MkdirAll(k.Dir, 0o700); err != nil {
 		return err
 	}
+	if err := archive.Tidy(k.Dir); err != nil {
+		return err
+	}
 	now := time.Now().UTC()
 	path := filepath.Join(k.Dir, "pkg-"+now.Format("20060102T150405Z")+archive.Suffix)
 	failed := filepath.Join(k.Dir, FailedFile)

@@ -75,6 +75,9 @@ func TestKeeper(t *testing.T) {
 		if newest := time.Since(all[6].Time); newest > 24*time.Hour {
 			t.Errorf("the newest is of %s ago", newest)
 		}
+		if err := os.WriteFile(filepath.Join(dir, ".pkg-x.tar.zst.partial"), nil, 0o600); err != nil { // of a daemon that was killed
+			t.Fatal(err)
+		}
 		fail = errors.New("no space left on device")
 		pass(26 * time.Hour)
 		if text, err := os.ReadFile(filepath.Join(dir, FailedFile)); err != nil || len(kept(t, dir)) != 7 {

@@ -7,9 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -167,33 +167,9 @@ func TestBackupRefusals(t *testing.T) {
 		nothing("a full disk")
 	})
 	t.Run("interrupted", func(t *testing.T) {
-		// A reader that takes nothing holds the backup up.
-		p := exec.Command(binary("pkg"), "cluster", "backup", "-", "--volumes")
-		p.Env = m.env
-		out, err := p.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := p.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := out.Read(make([]byte, 16)); err != nil {
-			t.Fatal(err)
-		}
+		p := m.heldUp(t)
 		m.fails(4, []string{"another backup"}, "cluster", "backup", file)
-		// Meanwhile the pod stands still, and its liveness probe does not mind.
-		eventually(t, 10*time.Second, func() error {
-			before := m.count(t)
-			<-time.After(2 * time.Second)
-			if m.count(t) != before {
-				return errors.New("the pod writes on")
-			}
-			return nil
-		})
-		if err := p.Process.Signal(syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		_ = p.Wait()
+		p.kill()
 		eventually(t, 40*time.Second, func() error {
 			if r := m.try("pkg", "cluster", "backup", file); r.code != 0 {
 				return &exitStatus{r}
@@ -204,6 +180,13 @@ func TestBackupRefusals(t *testing.T) {
 			t.Fatal(err)
 		}
 		nothing("a killed backup")
+	})
+	t.Run("daemon killed", func(t *testing.T) {
+		p := m.heldUp(t)
+		defer p.kill()
+		m.killDaemon()
+		m.pkg("cluster", "start") // lets the pod go on that was left frozen
+		nothing("a killed daemon")
 	})
 	t.Run("command fails", func(t *testing.T) {
 		m.kubectl("annotate", "pod", "w", "pkg.internal/pre-backup-command=echo not now; exit 3", "pkg.internal/post-backup-command=echo > /d/post")
@@ -242,7 +225,56 @@ func TestBackupRefusals(t *testing.T) {
 			t.Errorf("%s: the data folder was touched", name)
 		}
 	}
+	d, err := powercut.New(t.TempDir(), 4<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	small := *o
+	small.home = filepath.Join(d.Path(), "home")
+	small.env = append(slices.Clone(o.env), "PKG_HOME="+small.home)
+	small.fails(1, []string{file, "no space left"}, "cluster", "restore", file)
+	if entries, err := os.ReadDir(small.home); err != nil || len(entries) > 0 {
+		t.Errorf("a restore without space leaves %v (%v)", entries, err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
 	restoreOver(t, m, file)
+}
+
+// reader is a backup's reader that takes nothing more.
+type reader struct{ cmd *exec.Cmd }
+
+// heldUp starts a backup to a reader that takes only its beginning, and so holds
+// it up while a large volume is copied, and waits until the pod stands still.
+func (m *machine) heldUp(t *testing.T) *reader {
+	t.Helper()
+	c := exec.Command(binary("pkg"), "cluster", "backup", "-", "--volumes")
+	c.Env = m.env
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 16)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, func() error {
+		before := m.count(t)
+		<-time.After(2 * time.Second) // the liveness probe fails meanwhile, if it is asked
+		if m.count(t) != before {
+			return errors.New("the pod writes on")
+		}
+		return nil
+	})
+	return &reader{c}
+}
+
+func (r *reader) kill() {
+	_ = r.cmd.Process.Kill()
+	_ = r.cmd.Wait()
 }
 
 // newerBackup is one whose store this pkg does not know.

@@ -16,6 +16,9 @@ import (
 // Suffix is the end of an archive's file name.
 const Suffix = ".tar.zst"
 
+// partialSuffix ends the names of files that Create has not finished.
+const partialSuffix = ".partial"
+
 // ErrBusy says that another process writes the same file.
 var ErrBusy = errors.New("another process is writing it")
 
@@ -25,7 +28,7 @@ var ErrBusy = errors.New("another process is writing it")
 // next Create takes over if this one was killed. Errors: ErrBusy, write's, the
 // disk's.
 func Create(path string, write func(io.Writer) error) (err error) {
-	partial := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".partial")
+	partial := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+partialSuffix)
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is no regular file", path)
 	}
@@ -59,6 +62,21 @@ func Create(path string, write func(io.Writer) error) (err error) {
 		return err
 	}
 	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// Tidy removes what a Create that was killed has left in a folder in which
+// nobody else creates files now.
+func Tidy(dir string) error {
+	found, err := filepath.Glob(filepath.Join(dir, ".*"+partialSuffix))
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		if err := os.Remove(f); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // Info is an archive in a folder.
