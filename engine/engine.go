@@ -152,39 +152,45 @@ func render(ctx context.Context, in Input) (*Output, error) {
 	said := &warnings{}
 	quick := in
 	quick.Warn = said.add
-	files, err := renderFiles(ctx, quick, c, vals, true)
+	docs := readDocuments()
+	files, err := renderFiles(ctx, quick, c, vals, docs, true)
 	if errors.Is(err, gotemplate.ErrRefused) && ctx.Err() == nil {
 		// Templates may have changed the values: again from the beginning.
+		docs.wait()
 		if c, vals, err = prepare(in, nil); err != nil {
 			return nil, err
 		}
-		files, err = renderFiles(ctx, in, c, vals, false)
+		docs = readDocuments()
+		files, err = renderFiles(ctx, in, c, vals, docs, false)
 	} else {
 		said.pass(in.Warn)
 	}
+	read := docs.wait()
 	if err != nil {
 		return nil, err
 	}
 	out := &Output{Chart: c, Values: vals, Files: files, CRDs: c.CRDObjects()}
 	out.Notes = takeNotes(files, c.Name(), in.SubchartNotes)
-	out.Hooks, out.Manifests, err = sortFiles(files, in.Warn)
+	out.Hooks, out.Manifests, err = sortFiles(read, in.Warn)
 	if err != nil {
 		return &Output{Chart: c, Values: vals, Files: files}, err
 	}
 	return out, nil
 }
 
+// notesName ends the names of files with notes for the user.
+const notesName = "NOTES.txt"
+
 // takeNotes removes the notes from the rendered files and joins those wanted.
 func takeNotes(files map[string]string, chartName string, subcharts bool) string {
-	const suffix = "NOTES.txt"
 	var names []string
 	for name := range files {
-		if strings.HasSuffix(name, suffix) {
+		if strings.HasSuffix(name, notesName) {
 			names = append(names, name)
 		}
 	}
 	sort.Strings(names)
-	own := path.Join(chartName, chart.TemplatesDir, suffix)
+	own := path.Join(chartName, chart.TemplatesDir, notesName)
 	var notes []string
 	for _, name := range names {
 		if text := files[name]; name == own || subcharts {
@@ -199,7 +205,7 @@ func takeNotes(files map[string]string, chartName string, subcharts bool) string
 
 // renderable is one template file with the dot it runs on.
 type renderable struct {
-	text     string
+	text     []byte
 	dot      chartutil.Values
 	basePath string // the templates folder of its chart
 }
@@ -238,7 +244,7 @@ func collect(c *chart.Chart, parent chartutil.Values, out map[string]renderable)
 			continue
 		}
 		out[path.Join(base, t.Name)] = renderable{
-			text:     string(t.Data),
+			text:     t.Data,
 			dot:      dot,
 			basePath: path.Join(base, chart.TemplatesDir),
 		}

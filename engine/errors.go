@@ -123,7 +123,7 @@ func (r *run) locate(e *TemplateError, c *chart.Chart, text, fallback string) {
 			continue
 		}
 		line, _ := strconv.Atoi(m[2])
-		lines := strings.Split(file.text, "\n")
+		lines := strings.Split(string(file.text), "\n")
 		if line < 1 || line > len(lines) {
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"strings"
 	"text/template"
 
@@ -41,6 +42,7 @@ type run struct {
 	written int64 // bytes, by all templates
 	writes  int   // calls of Write
 	files   map[string]renderable
+	regexes map[string]*regexp.Regexp
 }
 
 // templates are all templates of a chart tree, parsed: by the quick engine, or by
@@ -54,9 +56,9 @@ type templates interface {
 }
 
 // renderFiles executes every template that is not a partial; the result maps the
-// template's path to its text. Quickly means by the quick engine, which may refuse
+// template's path to its text, and docs gets each at once. Quickly means by the quick engine, which may refuse
 // with gotemplate.ErrRefused: then vals may have been changed by templates.
-func renderFiles(ctx context.Context, in Input, c *chart.Chart, vals map[string]any, quickly bool) (rendered map[string]string, err error) {
+func renderFiles(ctx context.Context, in Input, c *chart.Chart, vals map[string]any, docs *documents, quickly bool) (rendered map[string]string, err error) {
 	service := in.Release.Service
 	if service == "" {
 		service = "Helm"
@@ -75,7 +77,7 @@ func renderFiles(ctx context.Context, in Input, c *chart.Chart, vals map[string]
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	r := &run{ctx: ctx, cancel: cancel, in: in, active: map[string]int{}, files: map[string]renderable{}}
+	r := &run{ctx: ctx, cancel: cancel, in: in, active: map[string]int{}, files: map[string]renderable{}, regexes: map[string]*regexp.Regexp{}}
 	collect(c, top, r.files)
 	defer func() {
 		if p := recover(); p != nil {
@@ -92,10 +94,10 @@ func renderFiles(ctx context.Context, in Input, c *chart.Chart, vals map[string]
 	if err != nil {
 		return nil, err
 	}
-	return r.all(c, set, order)
+	return r.all(c, set, order, docs)
 }
 
-func (r *run) all(c *chart.Chart, set templates, order []string) (map[string]string, error) {
+func (r *run) all(c *chart.Chart, set templates, order []string, docs *documents) (map[string]string, error) {
 	rendered := make(map[string]string, len(order))
 	for _, name := range order {
 		if isPartial(name) {
@@ -118,6 +120,7 @@ func (r *run) all(c *chart.Chart, set templates, order []string) (map[string]str
 			return nil, r.execError(c, name, err)
 		}
 		rendered[name] = withoutNoValue(out.String())
+		docs.add(name, rendered[name])
 	}
 	return rendered, nil
 }
@@ -131,6 +134,7 @@ func (r *run) funcMap(set templates) template.FuncMap {
 	m := maps.Clone(sharedFuncs())
 	maps.Copy(m, r.setFuncs(set))
 	maps.Copy(m, r.boundedFuncs(m))
+	maps.Copy(m, r.regexFuncs(m))
 	m["required"] = r.required
 	m["fail"] = r.fail
 	m["lookup"] = func(apiVersion, kind, namespace, name string) (map[string]any, error) {

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -158,24 +160,16 @@ func isSpace(c byte) bool {
 	return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f'
 }
 
-// sortFiles turns rendered files into hooks and manifests in Helm's order: by path,
-// then stably by kind.
-func sortFiles(files map[string]string, warn chart.Warn) ([]Hook, []Manifest, error) {
-	names := make([]string, 0, len(files))
-	for name := range files {
-		names = append(names, name)
-	}
-	sort.Strings(names)
+// sortFiles turns the documents of rendered files into hooks and manifests in Helm's
+// order: by path, then stably by kind.
+func sortFiles(files map[string][]document, warn chart.Warn) ([]Hook, []Manifest, error) {
 	var hooks []Hook
 	var manifests []Manifest
-	for _, name := range names {
-		if isPartial(name) || strings.TrimSpace(files[name]) == "" {
-			continue
-		}
-		for _, doc := range SplitManifests(files[name]) {
-			h, err := readHead(doc)
-			if err != nil {
-				return nil, nil, yamlError(name, doc, err)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		for _, document := range files[name] {
+			doc, h := document.text, document.head
+			if document.err != nil {
+				return nil, nil, yamlError(name, doc, document.err)
 			}
 			if h.Metadata == nil || h.Metadata.Annotations[annotationHook] == "" && !hasKey(h.Metadata.Annotations, annotationHook) {
 				manifests = append(manifests, Manifest{Name: name, Content: doc, Kind: h.Kind, APIVersion: h.Version})

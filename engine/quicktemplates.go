@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+	"hash/maphash"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -44,16 +46,21 @@ const parallelText = 128 << 10
 func (q *quickTemplates) parseFiles(order []string) ([]*gotemplate.Parsed, error) {
 	parsed := make([]*gotemplate.Parsed, len(order))
 	failed := make([]error, len(order))
-	first := make(map[string]int, len(order)) // by content
+	same := make([]int, len(order)) // the first file with this content
+	first := make(map[uint64]int, len(order))
+	seed := maphash.MakeSeed()
 	var different []int
 	size := 0
 	for i, name := range order {
 		text := q.run.files[name].text
-		if _, ok := first[text]; !ok {
-			first[text] = i
-			different = append(different, i)
-			size += len(text)
+		hash := maphash.Bytes(seed, text)
+		if f, ok := first[hash]; ok && bytes.Equal(text, q.run.files[order[f]].text) {
+			same[i] = f
+			continue
 		}
+		first[hash], same[i] = i, i
+		different = append(different, i)
+		size += len(text)
 	}
 	workers := runtime.GOMAXPROCS(0)
 	if size < parallelText {
@@ -72,12 +79,11 @@ func (q *quickTemplates) parseFiles(order []string) ([]*gotemplate.Parsed, error
 	}
 	work()
 	wg.Wait()
-	for i, name := range order {
-		same := first[q.run.files[name].text]
-		if failed[same] != nil {
-			return nil, failed[same]
+	for i, f := range same {
+		if failed[f] != nil {
+			return nil, failed[f]
 		}
-		parsed[i] = parsed[same]
+		parsed[i] = parsed[f]
 	}
 	return parsed, nil
 }
@@ -92,7 +98,7 @@ func (q *quickTemplates) executeText(out *writer, text string, data any) error {
 	parsed, ok := q.texts[text]
 	if !ok {
 		var err error
-		if parsed, err = q.parser.Parse(text); err != nil {
+		if parsed, err = q.parser.Parse([]byte(text)); err != nil {
 			return err
 		}
 		q.texts[text] = parsed

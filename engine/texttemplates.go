@@ -33,7 +33,7 @@ func newTextTemplates(r *run, c *chart.Chart, order []string) (*textTemplates, e
 	t.funcs = r.funcMap(t)
 	t.set.Funcs(t.funcs)
 	for _, name := range order {
-		trees, err := parse.Parse(name, r.files[name].text, "", "", t.funcs, builtins)
+		trees, err := parse.Parse(name, string(r.files[name].text), "", "", t.funcs, builtins)
 		if err != nil {
 			return nil, r.parseError(c, name, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Marshal writes values as sigs.k8s.io/yaml does, without the newline at the end;
@@ -34,6 +35,9 @@ func Marshal(v any) (text string, ok bool) {
 			return "[]", true
 		}
 		w.list(v, 0, false)
+	case string:
+		w.text(v, 0, false)
+		w.out = append(w.out, '\n')
 	default:
 		return "", false // rare, and not worth rules of their own
 	}
@@ -148,8 +152,8 @@ func (w *writer) word(s string) {
 	w.out = append(w.out, '\n')
 }
 
-// foldWidth is below the width at which the full writer folds lines at spaces.
-const foldWidth = 75
+// foldColumn is where the full writer begins to fold lines at spaces.
+const foldColumn = 80
 
 // text writes a string: unquoted where that reads back as the same string.
 func (w *writer) text(s string, indent int, key bool) {
@@ -176,8 +180,12 @@ func (w *writer) text(s string, indent int, key bool) {
 		w.literal(s, indent)
 		return
 	}
-	if strings.IndexByte(s, ' ') >= 0 && len(w.out)-bytes.LastIndexByte(w.out, '\n')+len(s) > foldWidth {
-		refuse()
+	if isDate(s) {
+		if _, err := time.Parse(time.DateOnly, s); err != nil {
+			refuse()
+		}
+		w.out = append(append(append(w.out, '"'), s...), '"')
+		return
 	}
 	if _, isText := resolve(s); !isText || isSexagesimal(s) {
 		w.out = append(w.out, '"')
@@ -191,15 +199,35 @@ func (w *writer) text(s string, indent int, key bool) {
 		return
 	}
 	if isPlain(s) {
-		w.out = append(w.out, s...)
+		w.folded(s, indent+2)
 		return
 	}
 	if s[0] == ' ' {
 		refuse()
 	}
 	w.out = append(w.out, '\'')
-	w.out = append(w.out, strings.ReplaceAll(s, "'", "''")...)
+	w.folded(strings.ReplaceAll(s, "'", "''"), indent+2)
 	w.out = append(w.out, '\'')
+}
+
+// folded writes a text, going on in the next line at each single space that lies
+// behind foldColumn.
+func (w *writer) folded(s string, indent int) {
+	column := len(w.out) - bytes.LastIndexByte(w.out, '\n') - 1
+	if column+len(s) <= foldColumn || strings.IndexByte(s, ' ') < 0 {
+		w.out = append(w.out, s...)
+		return
+	}
+	for i := 0; i < len(s); i++ {
+		if s[i] == ' ' && column > foldColumn && s[i-1] != ' ' && s[i+1] != ' ' {
+			w.out = append(w.out, '\n')
+			w.indent(indent)
+			column = indent
+			continue
+		}
+		w.out = append(w.out, s[i])
+		column++
+	}
 }
 
 // literal writes a text of several lines after a bar.

@@ -29,7 +29,7 @@ var words = []string{
 	"", "a", "text", "yes", "y", "N", "null", "~", "true", "1", "1.5", "-1", "+x", "0x1F", "017", "1e3", "1:30", "10m", "1_0", ".5", ".inf", ".", "..", "...", "---", "--- x",
 	"-", "- a", "-a", "?", "? a", "?a", ":", ":a", ": a", "a:", "a: b", "a:b", "a #b", "a#b", "#a", "*a", "&a", "!a", "%a", "@a", "`a", "|a", ">a", "'a", "a'b", "\"a", "a\"b",
 	"{a", "[a", "]a", "}a", ",a", "a,b", "a{b}", "=", "<<", "<", " a", "a ", "a  b", "a\nb", "a\nb\n", "a\n\nb\n\n", "\na", " a\nb", "a \nb", "a\n b", "a\n#b", "a\tb", "ä", "\\", "a\\nb",
-	"2001-12-14", "http://x:80/y?z#f", "{{ .x }}", "$(A)", "/bin/sh", strings.Repeat("long words ", 20) + "end", "12345678901234567890", "0b1", "0o7", "1.", "1.2.3", "a\n",
+	"2001-12-14", "2001-13-14", "2001-02-30", "http://x:80/y?z#f", "{{ .x }}", "$(A)", "/bin/sh", strings.Repeat("long words ", 20) + "end", strings.Repeat("two  spaces it's ", 15) + ": end", "{{ " + strings.Repeat("a b ", 50) + "'}}", strings.Repeat("x", 100) + " # y z", strings.Repeat("y", 76) + " b c d e", "12345678901234567890", "0b1", "0o7", "1.", "1.2.3", "a\n",
 }
 
 func randomValue(r *rand.Rand, depth int) any {
@@ -55,6 +55,7 @@ func randomValue(r *rand.Rand, depth int) any {
 
 func TestMarshal(t *testing.T) {
 	for _, word := range words {
+		checkMarshal(t, word)
 		checkMarshal(t, map[string]any{"key": word})
 		checkMarshal(t, []any{word, []any{word}, map[string]any{"k": word, "l": []any{word}}})
 	}
@@ -73,6 +74,7 @@ func TestMarshal(t *testing.T) {
 func FuzzMarshal(f *testing.F) {
 	f.Add("key", "a\nb")
 	f.Fuzz(func(t *testing.T, key, value string) {
+		checkMarshal(t, value)
 		checkMarshal(t, map[string]any{key: value, "list": []any{value}})
 	})
 }

@@ -81,10 +81,37 @@ func (p *parser) document(text string) (v any, ok bool) {
 	return v, p.end
 }
 
+// The same byte eight times, to look at eight bytes at once.
+const (
+	eachByte = 0x0101010101010101
+	highBits = 0x80 * eachByte
+)
+
+// simple counts the bytes at the start of a text, eight by eight, that are printable
+// ASCII or newlines.
+func simple(text string) int {
+	i := 0
+	for ; i+8 <= len(text); i += 8 {
+		x := uint64(text[i]) | uint64(text[i+1])<<8 | uint64(text[i+2])<<16 | uint64(text[i+3])<<24 |
+			uint64(text[i+4])<<32 | uint64(text[i+5])<<40 | uint64(text[i+6])<<48 | uint64(text[i+7])<<56
+		if x&highBits != 0 {
+			break
+		}
+		// Without high bits no addition carries into the next byte.
+		control := ^(x + (0x80-' ')*eachByte)
+		other := (x ^ '\n'*eachByte) + 0x7f*eachByte // than newline
+		deleted := x + eachByte                      // 0x7f
+		if (control&other|deleted)&highBits != 0 {
+			break
+		}
+	}
+	return i
+}
+
 // readable refuses characters that YAML treats specially or not at all.
 func readable(text string) bool {
 	ascii := true
-	for i := 0; i < len(text); i++ {
+	for i := simple(text); i < len(text); i++ {
 		switch c := text[i]; {
 		case c >= 0x80:
 			ascii = false

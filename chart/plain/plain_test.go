@@ -53,6 +53,7 @@ func TestAccepted(t *testing.T) {
 		"a: ä\n\"quoted key\": 1\n'b': 2\nx/y.z: 3\n",
 		"a: 1\na: 2\n",
 		"a:\n  - b\n  # comment\nc:\n# comment\n- d\n",
+		"a: 2001-12-14\nb: 2001-99-99\n",
 	} {
 		if !check(t, text) && text != "- x" {
 			t.Errorf("refused %q", text)
@@ -62,7 +63,7 @@ func TestAccepted(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for _, text := range []string{
-		"", "a", "a: &x 1\nb: *x\n", "a: !!str 1\n", "a:\tb\n", "a: 1\n---\nb: 2\n", "a: b: c\n", "a: 2001-12-14\n",
+		"", "a", "a: &x 1\nb: *x\n", "a: !!str 1\n", "a:\tb\n", "a: 1\n---\nb: 2\n", "a: b: c\n", "a: 2001-12-14 21:59:43\n",
 		"a: @x\n", "1: x\n", "true: x\n", "a: .inf\n", "a: 'x\n", "a: \"\\x41\"\n", "<<: {a: 1}\n", "? a\n: b\n",
 		"a: [1,\n  2]\n", "a: 1\n  b: 2\n", "a:\n    b: 1\n  c: 2\n", " a: 1\nb: 2\n", "a: x\r\n", "a: [x y]\n",
 	} {

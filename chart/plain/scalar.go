@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // value reads what stands behind a key or a dash, and moves past it. Indent is that
@@ -342,6 +343,9 @@ func resolveNumber(s string) (any, bool) {
 		n, _ := strconv.Atoi(s)
 		return float64(n), false
 	}
+	if isDate(s) {
+		return s, true // times stay texts
+	}
 	if len(s) >= 8 && s[4] == '-' && isDigits(s[:4]) || len(s) > 1 && (s[1] == '.' && (s[0] == '+' || s[0] == '-') && len(s) > 2 && strings.IndexByte("iI", s[2]) >= 0) {
 		refuse() // a time, or infinity
 	}
@@ -364,6 +368,11 @@ func resolveNumber(s string) (any, bool) {
 		refuse()
 	}
 	return s, true
+}
+
+// isDate reports whether a text has the form of 2006-01-02.
+func isDate(s string) bool {
+	return len(s) == len(time.DateOnly) && s[4] == '-' && s[7] == '-' && isDigits(s[:4]) && isDigits(s[5:7]) && isDigits(s[8:])
 }
 
 func isDigits(s string) bool {

@@ -164,36 +164,57 @@ func (s *state) member(dot any, v reflect.Value, name string, args []parse.Node,
 	if v.CanAddr() {
 		receiver = v.Addr()
 	}
-	if isExported(name) {
-		if method := receiver.MethodByName(name); method.IsValid() {
-			return s.call(dot, newFunction(method.Interface()), args, final)
-		}
+	m := s.set.memberOf(receiver.Type(), v.Type(), name)
+	if m.method >= 0 {
+		return s.call(dot, newFunction(receiver.Method(m.method).Interface()), args, final)
 	}
 	noArgs(args, final)
-	switch v.Kind() {
-	case reflect.Struct:
-		field, ok := v.Type().FieldByName(name)
-		if !ok || !field.IsExported() {
-			break
-		}
-		value, err := v.FieldByIndexErr(field.Index)
+	if m.field != nil {
+		field, err := v.FieldByIndexErr(m.field)
 		if err != nil {
-			break
+			refuse(err.Error())
 		}
-		return fromReflect(value)
-	case reflect.Map:
-		if v.Type().Key() != reflect.TypeFor[string]() {
-			break
-		}
-		value := v.MapIndex(reflect.ValueOf(name))
-		if !value.IsValid() {
-			if s.set.strict {
-				break
-			}
-			value = reflect.Zero(v.Type().Elem())
-		}
-		return fromReflect(value)
+		return fromReflect(field)
 	}
-	refuse("field " + name + " of " + v.Type().String())
-	return nil
+	if v.Kind() != reflect.Map || v.Type().Key() != reflect.TypeFor[string]() {
+		refuse("field " + name + " of " + v.Type().String())
+	}
+	value := v.MapIndex(reflect.ValueOf(name))
+	if !value.IsValid() {
+		if s.set.strict {
+			refuse("missing key")
+		}
+		value = reflect.Zero(v.Type().Elem())
+	}
+	return fromReflect(value)
+}
+
+// memberKey is a type, that of a pointer to it if there is one, and a name.
+type memberKey struct {
+	receiver reflect.Type
+	name     string
+}
+
+// member is what a name means for a type.
+type member struct {
+	method int   // index, or -1
+	field  []int // path of indexes; nil: no exported field
+}
+
+// memberOf looks a name up, which takes reflection long, once for each type.
+func (s *Set) memberOf(receiver, typ reflect.Type, name string) member {
+	key := memberKey{receiver, name}
+	if m, ok := s.members[key]; ok {
+		return m
+	}
+	m := member{method: -1}
+	if method, ok := receiver.MethodByName(name); ok {
+		m.method = method.Index
+	} else if typ.Kind() == reflect.Struct {
+		if field, ok := typ.FieldByName(name); ok && field.IsExported() {
+			m.field = field.Index
+		}
+	}
+	s.members[key] = m
+	return m
 }

@@ -35,6 +35,7 @@ type Set struct {
 	templates map[string]*parse.ListNode
 	funcs     map[string]any       // as given
 	known     map[string]*function // those of funcs and of the builtin ones that were used
+	members   map[memberKey]member // names that were looked up
 	strict    bool                 // a missing key is an error
 	idle      []*state             // for the next executions
 }
@@ -47,6 +48,7 @@ func New(funcs map[string]any, strict bool) *Set {
 		templates: map[string]*parse.ListNode{},
 		funcs:     funcs,
 		known:     make(map[string]*function, 64),
+		members:   map[memberKey]member{},
 		strict:    strict,
 	}
 }

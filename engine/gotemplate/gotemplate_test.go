@@ -111,7 +111,7 @@ func render(text string, quick, strict bool) (out string, data map[string]any, e
 			err := set.Execute(&inner, name, data)
 			return inner.String(), err
 		}
-		parsed, err := NewParser(funcs).Parse(text)
+		parsed, err := NewParser(funcs).Parse([]byte(text))
 		if err != nil {
 			return "", nil, err
 		}

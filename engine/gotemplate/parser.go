@@ -35,9 +35,10 @@ func NewParser(funcs map[string]any) *Parser {
 	return &Parser{funcs: all}
 }
 
-// Parse parses a text. Any error wraps ErrRefused.
-func (p *Parser) Parse(text string) (*Parsed, error) {
-	if parsed, ok := p.quick(text); ok {
+// Parse parses a text, which must not change afterwards. Any error wraps ErrRefused.
+func (p *Parser) Parse(data []byte) (*Parsed, error) {
+	text := string(data)
+	if parsed, ok := p.quick(text, data); ok {
 		return parsed, nil
 	}
 	const name = "\x00" // that no define has
@@ -54,12 +55,12 @@ func (p *Parser) Parse(text string) (*Parsed, error) {
 	return parsed, nil
 }
 
-// quick parses a text; false when it is not certain.
-func (p *Parser) quick(text string) (parsed *Parsed, ok bool) {
+// quick parses a text, given in both forms; false when it is not certain.
+func (p *Parser) quick(text string, data []byte) (parsed *Parsed, ok bool) {
 	t := &tree{
 		funcs:   p.funcs,
 		text:    text,
-		bytes:   []byte(text),
+		bytes:   data,
 		vars:    []string{"$"},
 		defines: map[string]*parse.ListNode{},
 	}

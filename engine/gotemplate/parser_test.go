@@ -29,7 +29,7 @@ var sameNodes = cmp.Options{
 // than text/template/parse. It returns whether it accepted, and whether the other did.
 func compareTrees(t *testing.T, p *Parser, text string) (quick, full bool) {
 	t.Helper()
-	parsed, ok := p.quick(text)
+	parsed, ok := p.quick(text, []byte(text))
 	trees, err := parse.Parse("\x00", text, "", "", p.funcs)
 	if !ok {
 		return false, err == nil
@@ -94,7 +94,7 @@ func BenchmarkParse(b *testing.B) {
 		b.SetBytes(int64(len(text)))
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, ok := p.quick(text); !ok {
+			if _, ok := p.quick(text, []byte(text)); !ok {
 				b.Fatal("refused")
 			}
 		}
