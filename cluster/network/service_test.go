@@ -272,3 +272,20 @@ func TestDesired(t *testing.T) {
 		t.Errorf("affinity %s", got)
 	}
 }
+
+// The kernel answers each of some thousand chains and rules at once.
+func TestServiceWithManyEndpoints(t *testing.T) {
+	n := open(t)
+	endpoints := backends(t, n, "a")
+	client := attach(t, n, "client")
+	for i := range 499 {
+		endpoints = append(endpoints, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 42, 200 + byte(i>>8), byte(i)}), 8080))
+	}
+	port := ServicePort{Name: "default/large:", IP: netip.MustParseAddr("10.142.0.40"), Protocol: unix.IPPROTO_TCP, Port: 80, Endpoints: endpoints}
+	setPorts(t, n, port)
+	port.Endpoints = endpoints[:1]
+	setPorts(t, n, port)
+	if got, err := ask(t, client.NetNS, "tcp", "10.142.0.40:80"); err != nil || !strings.HasPrefix(got, "a ") {
+		t.Errorf("the Service answers %q, %v", got, err)
+	}
+}

@@ -131,6 +131,34 @@ func TestDiskPressureRemovesImagesFirst(t *testing.T) {
 	})
 }
 
+// The status of an evicted pod may find room only when the pod has given its own
+// room back.
+func TestEvictionOnAFullDisk(t *testing.T) {
+	inWorld(t, func(w *world) {
+		fill := func(full bool) {
+			w.verbs.mu.Lock()
+			defer w.verbs.mu.Unlock()
+			w.verbs.full = full
+		}
+		w.create(named("a", "", nil))
+		w.after(time.Second)
+		fill(true)
+		w.short(eviction.NodeFSAvailable, 0)
+		w.after(pressurePeriod)
+		if _, there, _ := w.runtime.Sandbox(context.Background(), "u-a"); there {
+			t.Error("the pod waits for its status to be written, and keeps the disk full")
+		}
+		if p := w.get("a"); p.Status.Phase != corev1.PodRunning {
+			t.Fatalf("a is %s: the test's disk was not full", p.Status.Phase)
+		}
+		fill(false)
+		w.after(pressurePeriod)
+		if p := w.get("a"); p.Status.Phase != corev1.PodFailed || p.Status.Reason != "Evicted" {
+			t.Errorf("a: %+v", p.Status)
+		}
+	})
+}
+
 func TestPodsEndThatExceedTheirDiskLimits(t *testing.T) {
 	inWorld(t, func(w *world) {
 		scratch := filepath.Join(w.dir, "scratch")

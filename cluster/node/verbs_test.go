@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -30,6 +31,8 @@ type memory struct {
 	now     func() time.Time
 	// statusWrites counts the updates of pods' statuses.
 	statusWrites int
+	// full refuses these updates, as a full disk does.
+	full bool
 }
 
 type memoryWatch struct {
@@ -137,6 +140,9 @@ func (m *memory) Update(ctx context.Context, r object.Resource, o object.Object,
 		return nil, apierrors.NewConflict(gr(r), o.GetName(), fmt.Errorf("changed"))
 	}
 	if r == builtin.Pods.Resource && w.Subresource == "status" {
+		if m.full {
+			return nil, apierrors.NewInternalError(errors.New("the data folder is out of space"))
+		}
 		m.statusWrites++
 	}
 	m.put(r, o, watch.Modified)
