@@ -22,9 +22,10 @@ import (
 // How often rules are looked after.
 const (
 	settle  = 20 * time.Millisecond // changes within it are applied together, and
-	share   = 4                     // within this many times what the last apply took
-	retry   = time.Second           // after a failed apply
-	recheck = 30 * time.Second      // of foreign firewalls, which may be reloaded
+	share   = 4                     // within this many times what the last apply took, but
+	latest  = 500 * time.Millisecond
+	retry   = time.Second      // after a failed apply
+	recheck = 30 * time.Second // of foreign firewalls, which may be reloaded
 )
 
 // proxy keeps the rules in step with Services and their EndpointSlices.
@@ -126,7 +127,7 @@ func (p *proxy) loop(ctx context.Context) error {
 		}
 		began := time.Now()
 		err := p.update()
-		wait := max(settle, share*time.Since(began))
+		wait := min(max(settle, share*time.Since(began)), latest)
 		if err != nil {
 			p.net.config.Logger.Error("cannot update service rules", "error", err)
 			p.notify()
