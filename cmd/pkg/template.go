@@ -196,20 +196,22 @@ func textSize(out *engine.Output) int {
 // not pass through the post-renderer, as in Helm 3.
 func templateText(ctx context.Context, a *app, o *templateOptions, out *engine.Output) ([]byte, error) {
 	b := bytes.NewBuffer(make([]byte, 0, textSize(out)))
-	document := func(source, content string) {
+	source := func(name string) {
 		b.WriteString("---\n# Source: ")
-		b.WriteString(source)
-		b.WriteByte('\n')
-		b.WriteString(content)
+		b.WriteString(name)
 		b.WriteByte('\n')
 	}
 	if o.includeCRDs {
 		for _, crd := range out.CRDs {
-			document(crd.Filename, string(crd.File.Data))
+			source(crd.Filename)
+			b.Write(crd.File.Data)
+			b.WriteByte('\n')
 		}
 	}
 	for _, m := range out.Manifests {
-		document(m.Name, m.Content)
+		source(m.Name)
+		b.WriteString(m.Content)
+		b.WriteByte('\n')
 	}
 	text, err := o.postRenderer.run(ctx, a, b.Bytes())
 	if err != nil {
