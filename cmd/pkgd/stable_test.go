@@ -54,20 +54,23 @@ func TestStable(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for name, c := range stableCharts {
-		t.Run(name, func(t *testing.T) {
-			own := *m
-			own.t = t
-			r := &stableRelease{machine: &own, name: name}
-			if i := installs[name]; i.code != 0 {
-				t.Fatalf("install: exit code %d\n%s%s", i.code, i.stdout, i.stderr)
-			}
-			t.Logf("installed and ready after %s", installs[name].took.Round(time.Millisecond))
-			r.address = r.kubectl("get", "service", name, "-o", "jsonpath={.spec.clusterIP}")
-			t.Logf("%s", lastLine(r.pkg("test", name)))
-			c.use(r)
-		})
-	}
+	t.Run("use", func(t *testing.T) {
+		for name, c := range stableCharts {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				own := *m
+				own.t = t
+				r := &stableRelease{machine: &own, name: name}
+				if i := installs[name]; i.code != 0 {
+					t.Fatalf("install: exit code %d\n%s%s", i.code, i.stdout, i.stderr)
+				}
+				t.Logf("installed and ready after %s", installs[name].took.Round(time.Millisecond))
+				r.address = r.kubectl("get", "service", name, "-o", "jsonpath={.spec.clusterIP}")
+				t.Logf("pkg test %s: %s", name, lastLine(r.pkg("test", name)))
+				c.use(r)
+			})
+		}
+	})
 	t.Run("restart", func(t *testing.T) { restartStable(t, m) })
 }
 
@@ -82,7 +85,8 @@ func restartStable(t *testing.T, m *machine) {
 	var wg sync.WaitGroup
 	for name := range stableCharts {
 		wg.Go(func() {
-			var last result
+			last := own.try("pkg", "kubectl", "wait", "--for=condition=Ready", "pod", "--timeout=120s",
+				"-l", "app.kubernetes.io/instance="+name+",app.kubernetes.io/name="+name)
 			for deadline := start.Add(2 * time.Minute); time.Now().Before(deadline); {
 				if last = own.try("pkg", "test", name); last.code == 0 {
 					t.Logf("%s works %s after the start", name, time.Since(start).Round(time.Millisecond))
@@ -332,7 +336,7 @@ func usePrometheus(r *stableRelease) {
 		`container_memory_working_set_bytes{namespace="default", pod="prometheus-0", container="prometheus"} > 1e6`,
 		`rabbitmq_connections{namespace="default", app_kubernetes_io_name="rabbitmq"}`,
 	} {
-		eventually(r.t, 40*time.Second, func() error {
+		eventually(r.t, 90*time.Second, func() error {
 			series, err := query(promql)
 			if err == nil && len(series) != 1 {
 				err = fmt.Errorf("%s: %v, want one series", promql, series)
