@@ -238,9 +238,12 @@ func useHTTPD(r *stableRelease) {
 		})
 		r.pkg("upgrade", r.name, "stable/httpd", "--reuse-values", "--set", "content.index\\.html=another page")
 	}
-	if got, err := r.call(http.MethodGet, "80", "/missing", nil, ""); err == nil || !strings.Contains(err.Error(), "404") {
-		r.t.Errorf("a missing page: %q, %v", got, err)
-	}
+	eventually(r.t, 10*time.Second, func() error {
+		if got, err := r.call(http.MethodGet, "80", "/missing", nil, ""); err == nil || !strings.Contains(err.Error(), "404") {
+			return fmt.Errorf("a missing page: %q, %v", got, err)
+		}
+		return nil
+	})
 }
 
 func useMemcached(r *stableRelease) {
