@@ -82,7 +82,7 @@ func (s *space) endExamples() {
 	if unhealthy < 3 {
 		s.t.Errorf("killed after %d failures of the probe, want 3", unhealthy)
 	}
-	s.comesToSay(60*time.Second, []string{"liveness-exec 1/1 Running 1 ("}, "get", "pod", "liveness-exec")
+	s.comesToSay(60*time.Second, []string{"liveness-exec 1/1 Running ", " ago)"}, "get", "pod", "liveness-exec")
 }
 
 // podTroubles are pods that do not run, and say why.
