@@ -1,6 +1,7 @@
 package charts_test
 
 import (
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -96,5 +97,41 @@ func TestReplicationNeedsThePrimarysVolume(t *testing.T) {
 	_, err := render(t, "mysql", "mysql", "architecture: replication\nprimary: {persistence: {enabled: false}}", nil)
 	if err == nil || !strings.Contains(err.Error(), "primary.persistence.enabled=true") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// A shell reads every script that the charts bring, whatever their values leave out.
+func TestScriptsParse(t *testing.T) {
+	for _, c := range []struct{ chart, values string }{
+		{"mysql", ""},
+		{"mysql", "architecture: replication"},
+		{"mysql", "architecture: replication\nreplication: {semiSync: required}\nsecondary: {maxLagSeconds: 0}"},
+		{"wordpress", ""},
+	} {
+		out, err := render(t, c.chart, "x", c.values, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scripts := 0
+		for name, object := range objects(t, out) {
+			if !strings.HasPrefix(name, "ConfigMap/") {
+				continue
+			}
+			for file, text := range object["data"].(map[string]any) {
+				if !strings.HasSuffix(file, ".sh") {
+					continue
+				}
+				scripts++
+				sh := exec.Command("sh", "-n")
+				sh.Stdin = strings.NewReader(text.(string))
+				// A here-document without its end is a warning only.
+				if said, err := sh.CombinedOutput(); err != nil || len(said) > 0 {
+					t.Errorf("%s, %q: %s %s: %v\n%s", c.chart, c.values, name, file, err, said)
+				}
+			}
+		}
+		if scripts == 0 {
+			t.Errorf("%s: no scripts", c.chart)
+		}
 	}
 }

@@ -43,11 +43,14 @@ func useWordPress(r *stableRelease) {
 		r.t.Errorf("the database has %d posts, %v, want 1", posts, err)
 	}
 
-	r.pkg("upgrade", r.name, "stable/wordpress", "--reuse-values", "--set", "php.memoryLimit=200M")
-	if r.secret("wordpress-password") != password {
-		r.t.Error("the upgrade has made another password")
+	database := r.kubectl("get", "secret", "wordpress-mysql", "-o", "jsonpath={.data}")
+	password = "of-our-own"
+	r.pkg("upgrade", r.name, "stable/wordpress", "--reuse-values", "--set", "wordpressPassword="+password)
+	if r.kubectl("get", "secret", "wordpress-mysql", "-o", "jsonpath={.data}") != database {
+		r.t.Error("the upgrade has made other passwords for the database")
 	}
 	seen()
+	call("wp.newPost", member("post_title", "Another day"))
 	if log := r.kubectl("logs", "deployment/wordpress", "-c", "install"); strings.Contains(log, "copying") || !strings.Contains(log, "the site is installed") {
 		r.t.Errorf("the site was installed anew:\n%s", log)
 	}
