@@ -5,7 +5,7 @@ VERSION ?= 0.1.0-dev
 GO      ?= go
 LDFLAGS := -s -w -X github.com/seed38700745/pkg/cmd/internal/version.Version=$(VERSION)
 
-.PHONY: demo test build generate lint e2e bench corpus deps testdeps tools clean
+.PHONY: demo test test-kubernetes build generate lint e2e bench corpus deps testdeps tools clean
 
 demo: deps build        ## start a cluster, install MySQL, ask it something
 	@bash .ci/demo
@@ -21,6 +21,7 @@ build: bin/pkg bin/pkgd bin/pkg-kubectl bin/pkg-repo   ## all programs into bin/
 tools: bin/pkg-kubectl  ## real helm, ct and kubectl, to test beside them
 	cd .ci/helm3 && CGO_ENABLED=0 $(GO) build -ldflags '-s -w $(helmkube)' -o ../../bin/tools/helm helm.sh/helm/v3/cmd/helm
 	cd .ci/helm3 && CGO_ENABLED=0 $(GO) build -ldflags '-s -w $(helmkube)' -o ../../bin/tools/helm-oracle ./oracle
+	cd .ci/helm4 && CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o ../../bin/tools/helm4 helm.sh/helm/v4/cmd/helm
 	cd .ci/chart-testing && CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o ../../bin/tools/ct github.com/helm/chart-testing/v3/ct
 	ln -sf ../pkg-kubectl bin/tools/kubectl
 
@@ -58,6 +59,14 @@ lint:                   ## formatting, vet, linters
 
 e2e: testdeps build tools    ## the main path with the real programs, verbosely
 	CGO_ENABLED=0 $(GO) test -timeout 30m -count=1 -v ./cmd/pkgd/... ./cmd/pkg/...
+
+# The tests of releases, with the same code, on kube-apiserver, kube-controller-manager,
+# kube-scheduler and etcd; pods are marked ready by a stand-in for the nodes.
+test-kubernetes: testdeps build tools   ## the tests of releases on Kubernetes itself
+	bash .ci/kubernetes/build
+	PKG_TEST_KUBERNETES=$(CURDIR)/bin/kubernetes CGO_ENABLED=0 $(GO) test -timeout 55m -count=1 -v ./cmd/pkg \
+		-run '$(KUBERNETES_TESTS)'
+KUBERNETES_TESTS = Credentials|Life|Waiting|HelmsWait|GoBack|FailingHook|Ownership|FieldsOfOthers|ImmutableField|DryRun|HistoryMax|Namespaces|OneOperation|Interrupted|Rollback|Plan|Diff|Drift|Outdated|Definitions|CRDPolicies|DependsOn|Stack|TakesOver|Helm4|After|Removed|NewKey|TwoMegabytes
 
 corpus: build           ## render a corpus of public charts, where there is one
 	bash .ci/corpus

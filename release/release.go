@@ -55,6 +55,8 @@ type Info struct {
 	Description   string `json:"description,omitempty"`
 	Status        Status `json:"status,omitempty"`
 	Notes         string `json:"notes,omitempty"`
+	// RollbackRevision is what was gone back to (Helm 4's field); 0 for none.
+	RollbackRevision int `json:"rollback_revision,omitempty"`
 }
 
 // Status says where a revision is in its life. The values are Helm's.

@@ -56,7 +56,7 @@ func (r *Releases) rollback(ctx context.Context, name string, o RollbackOptions)
 		Labels: mergeLabels(target.Labels, nil),
 		Info: &Info{
 			FirstDeployed: current.Info.FirstDeployed, LastDeployed: Time{r.Now()}, Notes: target.Info.Notes,
-			Status: StatusPendingRollback, Description: fmt.Sprintf("Rollback to %d", target.Revision),
+			Status: StatusPendingRollback, Description: fmt.Sprintf("Rollback to %d", target.Revision), RollbackRevision: target.Revision,
 		},
 	}
 	p, err := r.planFor(ctx, name, next.Manifest, Plan{}, history, o.Options)

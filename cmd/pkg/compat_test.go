@@ -31,7 +31,7 @@ const compatibilityDoc = "../../docs/helm-compatibility.md"
 // own help names. What is missing stands, with its reason, in
 // docs/helm-compatibility.md, and nothing else does.
 func TestFlagsAreThoseOfHelm(t *testing.T) {
-	helm := absolute(t, helmProgram(t))
+	helm := absolute(t, helmProgram(t, 3))
 	doc, err := os.ReadFile(filepath.FromSlash(compatibilityDoc))
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestEnvHasHelmsNames(t *testing.T) {
 		}
 		return out
 	}
-	if diff := cmp.Diff(names(absolute(t, helmProgram(t))), names(asHelm(t))); diff != "" {
+	if diff := cmp.Diff(names(absolute(t, helmProgram(t, 3))), names(asHelm(t))); diff != "" {
 		t.Errorf("(-helm +pkg):\n%s", diff)
 	}
 }

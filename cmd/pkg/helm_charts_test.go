@@ -70,7 +70,7 @@ func absolute(t *testing.T, path string) string {
 // line; "session" begins anew; those marked "~" are compared without stderr, whose
 // text is ours on purpose.
 func TestAnswersAsHelmDoes(t *testing.T) {
-	real, ours := absolute(t, helmProgram(t)), asHelm(t)
+	real, ours := absolute(t, helmProgram(t, 3)), asHelm(t)
 	archive, err := txtar.ParseFile("testdata/helm.txtar")
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +123,7 @@ func TestAnswersAsHelmDoes(t *testing.T) {
 // TestHelmTakesOurChartsAndWeTheirs: locks, signatures and charts in registries
 // change hands both ways.
 func TestHelmTakesOurChartsAndWeTheirs(t *testing.T) {
-	real, ours := absolute(t, helmProgram(t)), asHelm(t)
+	real, ours := absolute(t, helmProgram(t, 3)), asHelm(t)
 	dir, home := t.TempDir(), t.TempDir()
 	write := func(name, text string) {
 		t.Helper()

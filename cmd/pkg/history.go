@@ -27,7 +27,8 @@ func newHistoryCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-// historyEntry is helm's JSON of a revision.
+// historyEntry is helm's JSON of a revision; that of Helm 4, which has one field more,
+// unless called as helm.
 type historyEntry struct {
 	Revision    int          `json:"revision"`
 	Updated     release.Time `json:"updated"`
@@ -35,6 +36,7 @@ type historyEntry struct {
 	Chart       string       `json:"chart"`
 	AppVersion  string       `json:"app_version"`
 	Description string       `json:"description"`
+	Rollback    int          `json:"rollback_revision,omitempty"`
 }
 
 func runHistory(ctx context.Context, a *app, name string, most int, format outputFormat) error {
@@ -55,10 +57,14 @@ func runHistory(ctx context.Context, a *app, name string, most int, format outpu
 	}
 	entries := make([]historyEntry, 0, len(all))
 	for _, h := range all {
-		entries = append(entries, historyEntry{
+		e := historyEntry{
 			Revision: h.Revision, Updated: h.Info.LastDeployed, Status: string(h.Info.Status),
 			Chart: releasedChart(h), AppVersion: releasedApp(h), Description: h.Info.Description,
-		})
+		}
+		if !a.asHelm {
+			e.Rollback = h.Info.RollbackRevision
+		}
+		entries = append(entries, e)
 	}
 	return format.write(a.Out, entries, func() error {
 		var t table

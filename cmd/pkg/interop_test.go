@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,34 +12,51 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// helmProgram finds a real helm 3: $PKG_TEST_HELM, or what `make tools` built.
-func helmProgram(t *testing.T) string {
+// helmProgram finds a real helm of a major version: $PKG_TEST_HELM for 3, or what
+// `make tools` built.
+func helmProgram(t *testing.T, major int) string {
 	t.Helper()
-	for _, path := range []string{os.Getenv("PKG_TEST_HELM"), filepath.Join("..", "..", "bin", "tools", "helm")} {
+	name, own := "helm", os.Getenv("PKG_TEST_HELM")
+	if major != 3 {
+		name, own = fmt.Sprint("helm", major), ""
+	}
+	for _, path := range []string{own, filepath.Join("..", "..", "bin", "tools", name)} {
 		if _, err := os.Stat(path); path != "" && err == nil {
 			return path
 		}
 	}
 	if os.Getenv("CI") == "true" {
-		t.Fatal("no helm: run make tools")
+		t.Fatalf("no %s: run make tools", name)
 	}
-	t.Skip("no helm: run make tools")
+	t.Skipf("no %s: run make tools", name)
 	return ""
 }
 
-// helm runs the real helm against the cluster.
+// helm runs the real helm 3 against the cluster.
 func (c *testCluster) helm(t *testing.T, args ...string) string {
 	t.Helper()
-	dir := t.TempDir()
-	cmd := exec.Command(helmProgram(t), args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig, "HELM_CACHE_HOME="+dir, "HELM_CONFIG_HOME="+dir, "HELM_DATA_HOME="+dir)
-	var talk strings.Builder
-	cmd.Stderr = &talk
-	out, err := cmd.Output()
+	return c.helmOf(t, 3, args...)
+}
+
+// helmOf runs the real helm of a major version against the cluster.
+func (c *testCluster) helmOf(t *testing.T, major int, args ...string) string {
+	t.Helper()
+	out, talk, err := c.tryHelm(t, major, args...)
 	if err != nil {
-		t.Fatalf("helm %s: %v\n%s%s", strings.Join(args, " "), err, out, talk.String())
+		t.Fatalf("helm %d %s: %v\n%s%s", major, strings.Join(args, " "), err, out, talk)
 	}
-	return string(out)
+	return out
+}
+
+func (c *testCluster) tryHelm(t *testing.T, major int, args ...string) (out, talk string, err error) {
+	t.Helper()
+	dir := t.TempDir()
+	cmd := exec.Command(helmProgram(t, major), args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig, "HELM_CACHE_HOME="+dir, "HELM_CONFIG_HOME="+dir, "HELM_DATA_HOME="+dir)
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err = cmd.Run()
+	return stdout.String(), stderr.String(), err
 }
 
 // asObject decodes JSON for comparison.
@@ -61,9 +79,10 @@ func (c *testCluster) sameAnswers(t *testing.T, name string) {
 		{"get", "values", name, "-o", "json"}, {"get", "values", name, "--all", "-o", "json"}, {"get", "metadata", name, "-o", "json"},
 	} {
 		out, _ := c.mustRun(t, 0, args...)
-		want := asObject(t, c.helm(t, args...))
+		want, got := asObject(t, c.helm(t, args...)), asObject(t, out)
 		dropResources(want)
-		if diff := cmp.Diff(want, asObject(t, out)); diff != "" {
+		dropRollback(got)
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: helm (-), pkg (+):\n%s", strings.Join(args, " "), diff)
 		}
 	}
@@ -88,9 +107,22 @@ func dropResources(v any) {
 	}
 }
 
+// dropRollback removes from our answers the field that helm 3 does not have.
+func dropRollback(v any) {
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			dropRollback(e)
+		}
+	case map[string]any:
+		delete(v, "rollback_revision")
+		dropRollback(v["info"])
+	}
+}
+
 // TestHelmTakesOver has helm upgrade, roll back and remove what pkg installed.
 func TestHelmTakesOver(t *testing.T) {
-	helmProgram(t)
+	helmProgram(t, 3)
 	c := startTestCluster(t)
 	c.mustRun(t, 0, "install", "db", mysqlChart, "--set", "auth.database=shop")
 	c.sameAnswers(t, "db")
@@ -107,7 +139,7 @@ func TestHelmTakesOver(t *testing.T) {
 
 // TestPkgTakesOver has pkg upgrade, roll back and remove what helm installed.
 func TestPkgTakesOver(t *testing.T) {
-	helmProgram(t)
+	helmProgram(t, 3)
 	c := startTestCluster(t)
 	c.helm(t, "install", "db", mysqlChart, "--set", "auth.database=shop")
 	c.sameAnswers(t, "db")
@@ -121,5 +153,44 @@ func TestPkgTakesOver(t *testing.T) {
 	c.mustRun(t, 0, "uninstall", "db")
 	if out := c.helm(t, "list", "-q"); out != "" {
 		t.Errorf("helm still lists %q", out)
+	}
+}
+
+// TestHelm4 passes releases to and fro between pkg and helm 4.
+func TestHelm4(t *testing.T) {
+	helmProgram(t, 4)
+	c := startTestCluster(t)
+	revisions := func(name string) (statuses []string) {
+		t.Helper()
+		out, _ := c.mustRun(t, 0, "history", name, "-o", "json")
+		if diff := cmp.Diff(asObject(t, c.helmOf(t, 4, "history", name, "-o", "json")), asObject(t, out)); diff != "" {
+			t.Errorf("history of %s: helm 4 (-), pkg (+):\n%s", name, diff)
+		}
+		for _, r := range asObject(t, out).([]any) {
+			statuses = append(statuses, r.(map[string]any)["status"].(string))
+		}
+		return statuses
+	}
+	c.mustRun(t, 0, "install", "ours", appChart)
+	c.helmOf(t, 4, "upgrade", "ours", appChart, "--set", "tag=four")
+	c.mustRun(t, 0, "upgrade", "ours", appChart, "--set", "tag=ours")
+	c.helmOf(t, 4, "rollback", "ours", "1")
+	if diff := cmp.Diff([]string{"superseded", "superseded", "superseded", "deployed"}, revisions("ours")); diff != "" {
+		t.Error(diff)
+	}
+	c.mustRun(t, 0, "diff", "live", "ours", "--exit-code")
+	c.helmOf(t, 4, "uninstall", "ours")
+	c.mustRun(t, 1, "status", "ours")
+
+	c.helmOf(t, 4, "install", "theirs", appChart)
+	c.mustRun(t, 0, "upgrade", "theirs", appChart, "--set", "tag=ours")
+	c.helmOf(t, 4, "upgrade", "theirs", appChart, "--set", "tag=four")
+	c.mustRun(t, 0, "rollback", "theirs", "2")
+	if diff := cmp.Diff([]string{"superseded", "superseded", "superseded", "deployed"}, revisions("theirs")); diff != "" {
+		t.Error(diff)
+	}
+	c.mustRun(t, 0, "uninstall", "theirs")
+	if out := c.helmOf(t, 4, "list", "-q"); strings.TrimSpace(out) != "" {
+		t.Errorf("helm 4 still lists %q", out)
 	}
 }

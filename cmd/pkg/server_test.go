@@ -38,7 +38,8 @@ import (
 type testCluster struct {
 	verbs      object.Verbs
 	kubeconfig string
-	server     *httptest.Server
+	url        string            // of the API
+	server     *httptest.Server  // nil for Kubernetes itself
 	env        map[string]string // of the commands, beside KUBECONFIG
 	builds     *atomic.Int64     // how often the images behind all tags were built anew
 }
@@ -46,7 +47,11 @@ type testCluster struct {
 // startTestCluster runs a cluster until the test ends.
 func startTestCluster(t testing.TB) *testCluster {
 	t.Helper()
-	c, stop, err := openTestCluster(t.TempDir())
+	open := openTestCluster
+	if programs := kubernetesPrograms(); programs != "" {
+		open = func(dir string) (*testCluster, func() error, error) { return openKubernetes(programs, dir) }
+	}
+	c, stop, err := open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,6 +107,7 @@ func openTestCluster(dir string) (*testCluster, func() error, error) {
 	c := &testCluster{builds: builds, verbs: s, server: httptest.NewUnstartedServer(s), kubeconfig: filepath.Join(dir, "kubeconfig")}
 	c.server.EnableHTTP2 = true
 	c.server.StartTLS()
+	c.url = c.server.URL
 	stop := func() error {
 		cancel()
 		c.server.CloseClientConnections()
@@ -166,7 +172,7 @@ func runPods(ctx context.Context, verbs object.Verbs, builds *atomic.Int64) {
 		if status == "" || p.Status.Phase != "" && p.Status.Phase != corev1.PodPending {
 			return
 		}
-		if len(p.Status.ContainerStatuses) > 0 {
+		if len(p.Status.ContainerStatuses) > 0 || kubernetesPrograms() != "" && p.Spec.NodeName == "" {
 			return
 		}
 		_, _ = verbs.Patch(ctx, builtin.Pods.Resource, object.KeyOf(p), types.MergePatchType, []byte(status),
