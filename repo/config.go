@@ -31,6 +31,8 @@ type Repository struct {
 	CAFile                string `json:"caFile"`
 	InsecureSkipTLSVerify bool   `json:"insecure_skip_tls_verify"`
 	PassCredentialsAll    bool   `json:"pass_credentials_all"`
+	// System: an administrator set it up for everybody.
+	System bool `json:"-"`
 }
 
 // Access returns how the repository is reached.
@@ -75,6 +77,7 @@ func (r *Resolver) Repositories() ([]*Repository, error) {
 	}
 	for _, e := range system.Repositories {
 		if find(list, e.Name) == nil {
+			e.System = true
 			list = append(list, e)
 		}
 	}

@@ -125,6 +125,9 @@ func (a *app) main(ctx context.Context, args []string) int {
 	root := newRootCommand(a)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	if back := a.giveBack(); back != nil {
+		a.warnf("files of root are left in your folders: %v", back)
+	}
 	if err == nil {
 		return exitDone
 	}

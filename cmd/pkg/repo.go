@@ -138,6 +138,8 @@ func runRepoList(a *app, format outputFormat) error {
 	type row struct {
 		Name string `json:"name"`
 		URL  string `json:"url"`
+		// System: from the system's configuration.
+		System bool `json:"system,omitempty"`
 	}
 	r := a.repositories()
 	list, err := r.Repositories()
@@ -146,7 +148,7 @@ func runRepoList(a *app, format outputFormat) error {
 	}
 	rows := []row{}
 	for _, e := range list {
-		rows = append(rows, row{e.Name, e.URL})
+		rows = append(rows, row{e.Name, e.URL, e.System && !a.asHelm})
 	}
 	if a.asHelm {
 		if len(rows) == 0 && format == "table" {
@@ -159,7 +161,7 @@ func runRepoList(a *app, format outputFormat) error {
 		}
 		for _, name := range names {
 			if !slices.ContainsFunc(rows, func(have row) bool { return have.Name == name }) {
-				rows = append(rows, row{name, "(comes with pkg)"})
+				rows = append(rows, row{Name: name, URL: "(comes with pkg)"})
 			}
 		}
 	}
@@ -167,6 +169,9 @@ func runRepoList(a *app, format outputFormat) error {
 		var t table
 		t.add("NAME", "URL")
 		for _, r := range rows {
+			if r.System {
+				r.URL += " (for all users, by " + a.SystemDir + ")"
+			}
 			t.add(r.Name, r.URL)
 		}
 		return t.write(a.Out)
@@ -185,12 +190,17 @@ func newRepoRemoveCommand(a *app) *cobra.Command {
 
 func runRepoRemove(a *app, names []string) error {
 	r := a.repositories()
-	if have, err := r.Repositories(); err != nil {
+	have, err := r.Repositories()
+	if err != nil {
 		return err
-	} else if len(have) == 0 {
+	}
+	if len(have) == 0 {
 		return errors.New("no repositories configured")
 	}
 	for _, name := range names {
+		if slices.ContainsFunc(have, func(e *repo.Repository) bool { return e.Name == name && e.System }) {
+			return withHint(fmt.Errorf("repository %s is set up for all users, in %s", name, r.SystemConfig), "an administrator can remove it there")
+		}
 		err := r.ChangeConfig(a.Now(), func(c *repo.Config) error {
 			at := slices.IndexFunc(c.Repositories, func(e *repo.Repository) bool { return e.Name == name })
 			if at < 0 {

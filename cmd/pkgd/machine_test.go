@@ -77,6 +77,9 @@ func setBootID() error {
 		return err
 	}
 	defer f.Close()
+	if err := f.Chmod(0o444); err != nil { // as the kernel's
+		return err
+	}
 	if _, err := fmt.Fprintf(f, "%08x-0000-4000-8000-%012x\n", time.Now().UnixNano()>>32, time.Now().UnixNano()&0xffffffffffff); err != nil {
 		return err
 	}
