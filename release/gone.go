@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	kfields "k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -64,6 +65,11 @@ func awaitNone(ctx context.Context, c Cluster, r object.Resource, o object.Watch
 			check()
 		},
 		Synced: func() { synced = true; check() },
+		Failed: func(err error) {
+			if isNoMatch(err) || apierrors.IsNotFound(err) { // its definition went, and all of it
+				cancel()
+			}
+		},
 	})
 	if err != nil {
 		return err

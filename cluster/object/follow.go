@@ -16,6 +16,9 @@ type Handler struct {
 	// Synced, if set, is called once, when all objects that existed at the
 	// start were delivered.
 	Synced func()
+	// Failed, if set, gets the errors of watches that cannot be started. Follow tries
+	// again until its context ends.
+	Failed func(error)
 }
 
 // retryFollow is how long Follow waits before it watches again after an error.
@@ -32,6 +35,8 @@ func Follow(ctx context.Context, v Verbs, r Resource, o WatchOptions, h Handler)
 		if err == nil {
 			f.drain(ctx, w)
 			w.Stop()
+		} else if h.Failed != nil {
+			h.Failed(err)
 		}
 		o.ResourceVersion = f.resume
 		select {
