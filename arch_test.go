@@ -46,7 +46,8 @@ var allowed = map[string][]string{
 	"cluster/node":            {"cluster/object", "cluster/object/builtin", "cluster/object/podfield", "cluster/event", "cluster/cri"},
 	"cluster/network":         {"cluster/object", "cluster/object/builtin", "cluster/event", "cluster/cri"},
 	"cluster/volume":          {"cluster/object", "cluster/object/builtin", "cluster/object/podfield", "cluster/event", "cluster/cri"},
-	"cluster/image":           {"cluster/cri"},
+	"cluster/image":           {"cluster/cri", "cluster/registries"},
+	"cluster/registries":      {},
 	"cluster/container":       {"cluster/cri", "cluster/container/wire"},
 	"cluster/container/wire":  {},
 	"cluster/meter":           {"cluster/api", "cluster/kind", "cluster/store"},
@@ -57,7 +58,7 @@ var allowed = map[string][]string{
 	"cluster":                 nil, // everybody but cmd
 	"cmd/internal":            {"cluster/kind/manifest"},
 	"cmd/pkg": {"chart", "charts", "engine", "repo", "release", "cluster/object", "cluster/client",
-		"cluster/cri", "cluster/host", "cluster/instance", "cluster/settings", "cluster/boot", "cluster/backup/archive", "cmd/internal"},
+		"cluster/cri", "cluster/host", "cluster/instance", "cluster/registries", "cluster/settings", "cluster/boot", "cluster/backup/archive", "cmd/internal"},
 	"cmd/pkg-kubectl": {"cmd/internal"},
 	"cmd/pkg-repo":    {"repo/server", "cmd/internal"},
 	"cmd/pkgd":        nil, // everybody

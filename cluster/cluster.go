@@ -6,7 +6,8 @@
 // this file is the one place that knows everybody. Below Home:
 //
 //	instance.json, lock   package instance
-//	settings.json         package settings
+//	settings.json         package settings, as proxy.json
+//	registries.yaml       package registries
 //	kubeconfig            the administrator's
 //	store/pkg.db          package store
 //	pki/                  package pki

@@ -263,8 +263,10 @@ const (
 	PullNever        PullPolicy = "Never"
 )
 
-// Credentials for registries, by host name, as in docker's config.json.
-type Credentials map[string]Credential
+// Credentials for registries. Several may fit one.
+type Credentials []Credential
 
-// Credential is one host's.
-type Credential struct{ Username, Password, IdentityToken string }
+// Credential is for a registry, or part of it. Registry is as in docker's
+// config.json: a host, perhaps with stars for parts of its name, with a scheme
+// before and a path behind it.
+type Credential struct{ Registry, Username, Password, IdentityToken string }

@@ -10,10 +10,12 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/seed38700745/pkg/cluster/cri"
 )
@@ -122,24 +124,40 @@ func (s *Store) fetchLayers(ctx context.Context, layers []v1.Layer, progress fun
 			p.total += n
 		}
 	}
+	var g *errgroup.Group
+	g, ctx = errgroup.WithContext(ctx)
+	g.SetLimit(layersAtOnce)
+	seen := map[v1.Hash]bool{}
 	for _, l := range layers {
 		h, err := l.Digest()
 		if err != nil {
-			return err
+			return errors.Join(err, g.Wait())
 		}
 		if h.Algorithm != "sha256" {
-			return fmt.Errorf("layer %s: digests other than sha256 are not supported", h)
+			return errors.Join(fmt.Errorf("layer %s: digests other than sha256 are not supported", h), g.Wait())
 		}
+		if size, err := l.Size(); err == nil && seen[h] { // the same again
+			p.add(size)
+			continue
+		}
+		seen[h] = true
 		if st, err := os.Stat(s.blob(h)); err == nil {
 			p.add(st.Size())
 			continue
 		}
-		if err := s.fetchLayer(ctx, l, h, p); err != nil {
-			return fmt.Errorf("layer %s: %w", h, err)
-		}
+		g.Go(func() error {
+			if err := s.fetchLayer(ctx, l, h, p); err != nil {
+				return fmt.Errorf("layer %s: %w", h, err)
+			}
+			return nil
+		})
 	}
-	return nil
+	return g.Wait()
 }
+
+// layersAtOnce is how many layers of an image are downloaded at a time, as with
+// Docker and containerd.
+const layersAtOnce = 3
 
 func (s *Store) fetchLayer(ctx context.Context, l v1.Layer, h v1.Hash, p *meter) error {
 	in, err := l.Compressed()
@@ -158,16 +176,21 @@ func (s *Store) fetchLayer(ctx context.Context, l v1.Layer, h v1.Hash, p *meter)
 	return commit(f, s.blob(h), err)
 }
 
-// meter counts bytes and reports them, now and then.
+// meter counts bytes and reports them, now and then. Several may write to it.
 type meter struct {
-	report          func(cri.ImageProgress)
-	done, total, at int64
+	report func(cri.ImageProgress)
+	total  int64
+
+	mu       sync.Mutex
+	done, at int64 // guarded by mu
 }
 
 // meterStep is the number of bytes between two reports.
 const meterStep = 1 << 20
 
 func (m *meter) add(n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.done += n
 	if m.done-m.at >= meterStep || m.done == m.total {
 		m.at = m.done

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -30,7 +28,7 @@ func (s *Store) Ensure(ctx context.Context, reference string, policy cri.PullPol
 	case policy == cri.PullNever:
 		return local, nil
 	}
-	key := normal + fmt.Sprint(slices.Sorted(maps.Keys(creds)), creds)
+	key := normal + fmt.Sprint(creds)
 	return s.flights.do(ctx, key, progress, func(ctx context.Context, progress func(cri.ImageProgress)) (cri.Image, error) {
 		img, err := s.resolve(ctx, normal, policy, creds, progress)
 		if err != nil {

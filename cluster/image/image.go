@@ -54,10 +54,12 @@ type Config struct {
 	// Substitutes are declared by normalised reference.
 	Substitutes    map[string]Substitute
 	NoSubstitution bool
-	// Mirrors are tried, in order, before the registry that is the key.
-	Mirrors     map[string][]string
-	Insecure    []string        // registries without TLS; those on localhost need not be named
-	Credentials cri.Credentials // a pod's own are preferred
+	// Registries is the file that says how registries are reached, see package
+	// registries. DockerConfigs are files of Docker's format with credentials for
+	// them. They need not exist and are read at each pull; a pod's own credentials
+	// are preferred to those of all files.
+	Registries    string
+	DockerConfigs []string
 	// Proxy chooses the proxy of a request; the environment's if nil.
 	Proxy func(*http.Request) (*url.URL, error)
 	// ConnectTimeout bounds a registry's connection; 3 s if 0.
@@ -90,7 +92,6 @@ type Overrides struct {
 type Store struct {
 	config  Config
 	log     *slog.Logger
-	keys    keychain
 	flights flights
 
 	mu     sync.RWMutex
@@ -138,7 +139,7 @@ func New(c Config) (*Store, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{config: c, log: c.Logger, keys: keychain(c.Credentials), names: map[string]refRecord{}, images: map[string]imageRecord{}}
+	s := &Store{config: c, log: c.Logger, names: map[string]refRecord{}, images: map[string]imageRecord{}}
 	s.flights.running = map[string]*flight{}
 	for _, dir := range []string{s.path("blobs", "sha256"), s.path("images"), s.path("refs"), s.path("layers")} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {

@@ -2,23 +2,21 @@ package image
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/seed38700745/pkg/cluster/cri"
+	"github.com/seed38700745/pkg/cluster/registries"
 )
 
 // userAgent tells registries who asks.
@@ -37,13 +35,21 @@ func (e *connectError) Unwrap() error { return e.err }
 // pull fetches an image from its mirrors and its registry, in this order. The
 // error wraps a connectError only if none of them could be reached.
 func (s *Store) pull(ctx context.Context, normal string, creds cri.Credentials, progress func(cri.ImageProgress)) (cri.Image, error) {
+	reach, err := registries.Load(s.config.Registries)
+	if err != nil {
+		return cri.Image{}, err
+	}
 	var unreachable, refused error
-	for _, source := range s.sources(normal) {
-		ref, err := parse(source, s.insecure(source)...)
+	for _, source := range reach.Sources(normal) {
+		var options []name.Option
+		if source.Plain {
+			options = append(options, name.Insecure)
+		}
+		ref, err := parse(source.Reference, options...)
 		if err != nil {
 			return cri.Image{}, err
 		}
-		img, err := s.pullFrom(ctx, normal, ref, creds, progress)
+		img, err := s.pullFrom(ctx, normal, ref, reach, creds, progress)
 		if err == nil {
 			return img, nil
 		}
@@ -56,7 +62,7 @@ func (s *Store) pull(ctx context.Context, normal string, creds cri.Credentials, 
 		} else {
 			refused = err
 		}
-		s.log.Debug("pull failed", "source", source, "error", err)
+		s.log.Debug("pull failed", "source", source.Reference, "error", err)
 	}
 	if refused != nil {
 		return cri.Image{}, refused
@@ -64,32 +70,26 @@ func (s *Store) pull(ctx context.Context, normal string, creds cri.Credentials, 
 	return cri.Image{}, unreachable
 }
 
-// sources are the references to try for a normalised one.
-func (s *Store) sources(normal string) []string {
-	host, rest, _ := strings.Cut(normal, "/")
-	var out []string
-	for _, m := range s.config.Mirrors[host] {
-		out = append(out, strings.TrimSuffix(m, "/")+"/"+rest)
+// pullFrom fetches from one place, with one after the other of the credentials
+// that fit until one is not refused, as the kubelet does.
+func (s *Store) pullFrom(ctx context.Context, normal string, ref name.Reference, reach *registries.Config, creds cri.Credentials, progress func(cri.ImageProgress)) (cri.Image, error) {
+	client, err := s.newClient(ref.Context().RegistryStr(), reach)
+	if err != nil {
+		return cri.Image{}, err
 	}
-	return append(out, normal)
-}
-
-func (s *Store) insecure(reference string) []name.Option {
-	host, _, _ := strings.Cut(reference, "/")
-	if slices.Contains(s.config.Insecure, host) {
-		return []name.Option{name.Insecure}
+	defer client.close()
+	var desc *remote.Descriptor
+	for _, auth := range s.authenticators(ref.Context(), reach, creds) {
+		desc, err = remote.Get(ref, remote.WithContext(ctx), remote.WithTransport(client),
+			remote.WithAuth(auth), remote.WithUserAgent(userAgent),
+			remote.WithPlatform(v1.Platform{OS: "linux", Architecture: s.config.Arch}),
+			remote.WithRetryBackoff(remote.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Steps: 3}),
+			remote.WithRetryPredicate(retryable))
+		var te *transport.Error
+		if err == nil || !errors.As(err, &te) || te.StatusCode != http.StatusUnauthorized && te.StatusCode != http.StatusForbidden {
+			break
+		}
 	}
-	return nil
-}
-
-func (s *Store) pullFrom(ctx context.Context, normal string, ref name.Reference, creds cri.Credentials, progress func(cri.ImageProgress)) (cri.Image, error) {
-	transport := s.transport()
-	defer transport.CloseIdleConnections()
-	desc, err := remote.Get(ref, remote.WithContext(ctx), remote.WithTransport(transport),
-		remote.WithAuthFromKeychain(keychains{keychain(creds), s.keys}), remote.WithUserAgent(userAgent),
-		remote.WithPlatform(v1.Platform{OS: "linux", Architecture: s.config.Arch}),
-		remote.WithRetryBackoff(remote.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Steps: 3}),
-		remote.WithRetryPredicate(retryable))
 	if err != nil {
 		return cri.Image{}, readable(normal, err)
 	}
@@ -137,33 +137,6 @@ func retryable(err error) bool {
 	return !errors.As(err, &ce) && !errors.Is(err, context.Canceled) && errors.As(err, &ne)
 }
 
-// transport makes connections that give up fast and say so.
-func (s *Store) transport() *http.Transport {
-	dialer := &net.Dialer{Timeout: s.config.ConnectTimeout}
-	return &http.Transport{
-		Proxy: s.config.Proxy,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, address)
-			if err != nil && ctx.Err() == nil {
-				host, _, _ := net.SplitHostPort(address)
-				return nil, &connectError{hubName(host), err}
-			}
-			return conn, err
-		},
-		OnProxyConnectResponse: func(_ context.Context, proxy *url.URL, req *http.Request, resp *http.Response) error {
-			if resp.StatusCode != http.StatusOK {
-				return &connectError{hubName(req.URL.Hostname()), fmt.Errorf("proxy %s answered %s", proxy.Host, resp.Status)}
-			}
-			return nil
-		},
-		TLSHandshakeTimeout:   s.config.ConnectTimeout,
-		ResponseHeaderTimeout: 30 * time.Second,
-		ForceAttemptHTTP2:     true,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
-		MaxIdleConnsPerHost:   4,
-	}
-}
-
 // hubName is a host as users know it.
 func hubName(host string) string {
 	if host == dockerHubAPI {
@@ -200,43 +173,4 @@ func hostOf(rawURL string) string {
 		return rawURL
 	}
 	return u.Hostname()
-}
-
-// keychain finds credentials by registry host, or by host and path.
-type keychain cri.Credentials
-
-// Resolve implements authn.Keychain.
-func (k keychain) Resolve(r authn.Resource) (authn.Authenticator, error) {
-	best, found := "", false
-	for key := range k {
-		clean := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(key, "https://"), "http://"), "/")
-		clean = strings.TrimSuffix(strings.TrimSuffix(clean, "/v1"), "/v2")
-		if clean == dockerHub {
-			clean = dockerHubAPI
-		}
-		if clean != r.RegistryStr() && r.String() != clean && !strings.HasPrefix(r.String(), clean+"/") {
-			continue
-		}
-		if !found || len(key) > len(best) {
-			best, found = key, true
-		}
-	}
-	if !found {
-		return authn.Anonymous, nil
-	}
-	c := k[best]
-	return authn.FromConfig(authn.AuthConfig{Username: c.Username, Password: c.Password, IdentityToken: c.IdentityToken}), nil
-}
-
-// keychains asks one after the other.
-type keychains []keychain
-
-// Resolve implements authn.Keychain.
-func (ks keychains) Resolve(r authn.Resource) (authn.Authenticator, error) {
-	for _, k := range ks {
-		if a, err := k.Resolve(r); err != nil || a != authn.Anonymous {
-			return a, err
-		}
-	}
-	return authn.Anonymous, nil
 }

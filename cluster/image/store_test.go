@@ -165,31 +165,6 @@ func TestPullPlatformOfIndex(t *testing.T) {
 	}
 }
 
-func TestCredentialsAndMirrors(t *testing.T) {
-	protected := func(h http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if user, password, ok := r.BasicAuth(); !ok || user != "me" || password != "secret" {
-				w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
-				w.WriteHeader(http.StatusUnauthorized)
-				return
-			}
-			h.ServeHTTP(w, r)
-		})
-	}
-	host := serve(t, protected)
-	creds := cri.Credentials{"http://" + host + "/v2/": {Username: "me", Password: "secret"}}
-	push(t, host+"/library/app:1", imageWith(t, v1.Config{}, layerOf(t, regular("a", "a"))), remote.WithAuthFromKeychain(keychain(creds)))
-	s := open(t, Config{Mirrors: map[string][]string{"docker.io": {"127.0.0.1:1", host}}})
-	_, err := s.Ensure(t.Context(), host+"/library/app:1", cri.PullIfNotPresent, nil, nil)
-	if err == nil || !strings.Contains(err.Error(), "refuses") {
-		t.Errorf("without credentials: %v", err)
-	}
-	img, err := s.Ensure(t.Context(), "app:1", cri.PullIfNotPresent, creds, nil)
-	if err != nil || img.Name != "docker.io/library/app:1" {
-		t.Errorf("through the mirror: %+v, %v", img, err)
-	}
-}
-
 func TestUnreachableRegistryGivesUpFast(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

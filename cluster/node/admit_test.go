@@ -2,6 +2,8 @@ package node
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,16 +65,20 @@ func TestCredentials(t *testing.T) {
 		corev1.SecretTypeDockerConfigJson: {corev1.DockerConfigJsonKey: []byte(`{"auths":{"https://r.example/v1/":{"auth":"dTpwOnc="},"q.example":{"username":"a","password":"b"}}}`)},
 		corev1.SecretTypeDockercfg:        {corev1.DockerConfigKey: []byte(`{"r.example":{"username":"u","password":"p:w"},"q.example":{"username":"a","password":"b"}}`)},
 	} {
-		all := cri.Credentials{}
-		if err := addCredentials(all, &corev1.Secret{Type: kind, Data: data}); err != nil {
+		all, err := credentialsOf(&corev1.Secret{Type: kind, Data: data})
+		if err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
-		if got := fmt.Sprint(all); got != "map[q.example:{a b } r.example:{u p:w }]" {
+		slices.SortFunc(all, func(a, b cri.Credential) int { return strings.Compare(a.Username, b.Username) })
+		if got := strings.ReplaceAll(fmt.Sprint(all), "https://r.example/v1/", "r.example"); got != "[{q.example a b } {r.example u p:w }]" {
 			t.Errorf("%s: %s", kind, got)
 		}
 	}
-	if err := addCredentials(cri.Credentials{}, &corev1.Secret{Type: corev1.SecretTypeOpaque}); err == nil {
-		t.Error("an opaque secret is accepted")
+	if all, err := credentialsOf(&corev1.Secret{Type: corev1.SecretTypeOpaque}); len(all) != 0 || err != nil {
+		t.Errorf("an opaque secret: %v, %v", all, err)
+	}
+	if _, err := credentialsOf(&corev1.Secret{Type: corev1.SecretTypeDockerConfigJson, Data: map[string][]byte{corev1.DockerConfigJsonKey: []byte("{")}}); err == nil {
+		t.Error("a broken secret is accepted")
 	}
 }
 

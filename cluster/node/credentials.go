@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,7 +28,7 @@ type dockerAuth struct {
 // imagePullSecrets. As in Kubernetes, a Secret that is missing is passed over:
 // the image may be public.
 func (w *worker) credentials(ctx context.Context, pod *corev1.Pod) (cri.Credentials, error) {
-	all := cri.Credentials{}
+	var all cri.Credentials
 	for _, ref := range pod.Spec.ImagePullSecrets {
 		s, err := builtin.Secrets.Get(ctx, w.agent.Verbs, pod.Namespace, ref.Name)
 		if apierrors.IsNotFound(err) {
@@ -37,14 +39,17 @@ func (w *worker) credentials(ctx context.Context, pod *corev1.Pod) (cri.Credenti
 		if err != nil {
 			return nil, fmt.Errorf("image pull secret %s: %w", ref.Name, err)
 		}
-		if err := addCredentials(all, s); err != nil {
+		found, err := credentialsOf(s)
+		if err != nil {
 			return nil, fmt.Errorf("image pull secret %s: %w", ref.Name, err)
 		}
+		all = append(all, found...)
 	}
 	return all, nil
 }
 
-func addCredentials(all cri.Credentials, s *corev1.Secret) error {
+// credentialsOf reads a Secret. As in Kubernetes, one of another type has none.
+func credentialsOf(s *corev1.Secret) (cri.Credentials, error) {
 	auths := map[string]dockerAuth{}
 	switch s.Type {
 	case corev1.SecretTypeDockerConfigJson:
@@ -52,28 +57,26 @@ func addCredentials(all cri.Credentials, s *corev1.Secret) error {
 			Auths map[string]dockerAuth `json:"auths"`
 		}{}
 		if err := json.Unmarshal(s.Data[corev1.DockerConfigJsonKey], &file); err != nil {
-			return fmt.Errorf("%s: %w", corev1.DockerConfigJsonKey, err)
+			return nil, fmt.Errorf("%s: %w", corev1.DockerConfigJsonKey, err)
 		}
 		auths = file.Auths
 	case corev1.SecretTypeDockercfg:
 		if err := json.Unmarshal(s.Data[corev1.DockerConfigKey], &auths); err != nil {
-			return fmt.Errorf("%s: %w", corev1.DockerConfigKey, err)
+			return nil, fmt.Errorf("%s: %w", corev1.DockerConfigKey, err)
 		}
-	default:
-		return fmt.Errorf("type %s holds no registry credentials", s.Type)
 	}
-	for host, a := range auths {
-		c := cri.Credential{Username: a.Username, Password: a.Password, IdentityToken: a.IdentityToken}
+	var all cri.Credentials
+	for _, host := range slices.Sorted(maps.Keys(auths)) {
+		a := auths[host]
+		c := cri.Credential{Registry: host, Username: a.Username, Password: a.Password, IdentityToken: a.IdentityToken}
 		if a.Auth != "" {
 			plain, err := base64.StdEncoding.DecodeString(a.Auth)
 			if err != nil {
-				return fmt.Errorf("auth of %s: %w", host, err)
+				return nil, fmt.Errorf("auth of %s: %w", host, err)
 			}
 			c.Username, c.Password, _ = strings.Cut(string(plain), ":")
 		}
-		host = strings.TrimPrefix(strings.TrimPrefix(host, "https://"), "http://")
-		host, _, _ = strings.Cut(host, "/")
-		all[host] = c
+		all = append(all, c)
 	}
-	return nil
+	return all, nil
 }

@@ -26,6 +26,14 @@ type Settings struct {
 	Group    string   `json:"group,omitempty"`
 	Backup   Backup   `json:"backup,omitzero"`
 	Eviction Eviction `json:"eviction,omitzero"`
+	// Credentials for registries are those of who started the cluster last.
+	Credentials Credentials `json:"credentials,omitzero"`
+}
+
+// Credentials are files in Docker's format, which need not exist.
+type Credentials struct {
+	Login  string `json:"login,omitempty"`  // of `pkg registry login`
+	Docker string `json:"docker,omitempty"` // of `docker login`
 }
 
 // Eviction says when the node is short of memory or disk space; pkgd reads it
@@ -101,8 +109,11 @@ func Load(home string) (Settings, error) {
 }
 
 // Save replaces the settings at once and durably. The folder must exist.
-func (s Settings) Save(home string) error {
-	text, err := json.MarshalIndent(s, "", "  ")
+func (s Settings) Save(home string) error { return write(home, path(home), s, 0o644) }
+
+// write replaces a file of JSON in home.
+func write(home, path string, v any, mode os.FileMode) error {
+	text, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -112,8 +123,8 @@ func (s Settings) Save(home string) error {
 	}
 	defer os.Remove(f.Name()) // fails once it is renamed
 	_, err = f.Write(append(text, '\n'))
-	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path(home))
+	return os.Rename(f.Name(), path)
 }

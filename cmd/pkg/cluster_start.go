@@ -32,6 +32,9 @@ type startFlags struct {
 	evictionHard   string
 	transition     time.Duration
 	group          string
+	httpProxy      string
+	httpsProxy     string
+	noProxy        string
 }
 
 func newClusterStartCommand(a *app) *cobra.Command {
@@ -45,8 +48,14 @@ Members of the group pkg, where there is one, or of --group, may use the cluster
 sudo. They are as powerful as root on this machine, since they can run any pod; --group -
 keeps it to root.
 
+Images are pulled through the proxies that $HTTP_PROXY, $HTTPS_PROXY and $NO_PROXY name here,
+or the flags; they are kept, too, until a start names others (--http-proxy "" ends it). Mirrors,
+credentials, CAs and registries without TLS are in registries.yaml in the data folder, as with k3s,
+which is read at each pull; credentials of docker login and pkg registry login count as well.
+
 Exit codes: 0 it runs, 1 it does not, 3 it is not ready in time.`,
 		Example: `  pkg cluster start
+  HTTPS_PROXY=http://proxy.example.com:3128 NO_PROXY=example.com pkg cluster start
   pkg cluster start --at-boot --backup-schedule "30 4 * * *" --backup-volumes
   sudo groupadd pkg; sudo usermod -aG pkg alice; sudo pkg cluster start`,
 		Args: a.argCount(0, 0),
@@ -65,6 +74,9 @@ Exit codes: 0 it runs, 1 it does not, 3 it is not ready in time.`,
 	cmd.Flags().StringVar(&f.evictionHard, "eviction-hard", "", "when the node evicts pods, as the kubelet's: memory.available<100Mi,nodefs.available<10%,imagefs.available<15%,...")
 	cmd.Flags().DurationVar(&f.transition, "eviction-pressure-transition-period", 5*time.Minute, "how long a pressure condition of the node stays at least")
 	cmd.Flags().StringVar(&f.group, "group", "", "the group that may use the cluster, too; \"-\" for root alone (default pkg, where it exists)")
+	cmd.Flags().StringVar(&f.httpProxy, "http-proxy", "", "the proxy for http:// addresses of registries (default $HTTP_PROXY)")
+	cmd.Flags().StringVar(&f.httpsProxy, "https-proxy", "", "the proxy for https:// addresses of registries (default $HTTPS_PROXY)")
+	cmd.Flags().StringVar(&f.noProxy, "no-proxy", "", "hosts, domains and ranges that are reached without a proxy (default $NO_PROXY)")
 	cmd.Flags().BoolVar(&f.atBoot, "at-boot", false, "start the cluster with the machine, too; without the flag a person at a terminal is asked once")
 	return cmd
 }
@@ -85,7 +97,14 @@ func (l *localCluster) startCommand(ctx context.Context, a *app, f *startFlags, 
 			return err
 		}
 	}
+	if err := l.checkRegistries(); err != nil {
+		return err
+	}
 	changed, err := l.keep(f, given)
+	if err != nil {
+		return err
+	}
+	changedProxy, err := l.keepProxy(a, f, given)
 	if err != nil {
 		return err
 	}
@@ -98,7 +117,7 @@ func (l *localCluster) startCommand(ctx context.Context, a *app, f *startFlags, 
 			l.tellGroup(a)
 			changed = false // it is in force
 		}
-		if changed {
+		if changed || changedProxy {
 			fmt.Fprintln(a.Err, "what the flags choose is kept for its next start: pkg cluster stop, pkg cluster start")
 		}
 		if given("at-boot") {
@@ -108,6 +127,9 @@ func (l *localCluster) startCommand(ctx context.Context, a *app, f *startFlags, 
 	}
 	told, err := l.chooseAtBoot(ctx, a, f, given("at-boot"))
 	if err != nil {
+		return err
+	}
+	if err := l.keepCredentials(a); err != nil {
 		return err
 	}
 	if err := l.start(ctx); err != nil {
@@ -171,6 +193,17 @@ func (l *localCluster) keep(f *startFlags, given func(string) bool) (changed boo
 	return true, l.save(s)
 }
 
+// keepCredentials notes where the credentials for registries of who starts the
+// cluster are.
+func (l *localCluster) keepCredentials(a *app) error {
+	s, err := settings.Load(l.home)
+	if err != nil || s.Credentials == a.dockerConfigs() {
+		return err
+	}
+	s.Credentials = a.dockerConfigs()
+	return l.save(s)
+}
+
 // save keeps settings, also those of a cluster that is not there yet.
 func (l *localCluster) save(s settings.Settings) error {
 	if err := os.MkdirAll(l.home, 0o755); err != nil {
@@ -190,6 +223,14 @@ func startCluster(ctx context.Context, a *app) error {
 		return err
 	}
 	fmt.Fprintf(a.Err, "starting the cluster of this machine in %s (pkg cluster stop ends it)\n", l.home)
+	if os.Geteuid() == 0 {
+		if _, err := l.keepProxy(a, &startFlags{}, func(string) bool { return false }); err != nil {
+			return err
+		}
+		if err := l.keepCredentials(a); err != nil {
+			return err
+		}
+	}
 	return l.start(ctx)
 }
 

@@ -44,6 +44,8 @@ type clusterStatus struct {
 	NodePorts   string       `json:"nodePorts"`
 	AtBoot      bool         `json:"atBoot"`
 	Backups     backupStatus `json:"backups"`
+	Proxy       string       `json:"proxy"`      // a line for people, without passwords
+	Registries  string       `json:"registries"` // the same
 }
 
 func (l *localCluster) status(a *app, output string) error {
@@ -70,6 +72,7 @@ func (l *localCluster) status(a *app, output string) error {
 	if s.Backups, err = l.backupStatus(); err != nil {
 		return err
 	}
+	s.Proxy, s.Registries = l.proxyLine(), l.registriesLine()
 	switch output {
 	case "json":
 		e := json.NewEncoder(a.Out)
@@ -82,8 +85,8 @@ func (l *localCluster) status(a *app, output string) error {
 		if s.Running {
 			state = fmt.Sprintf("running (pid %d, since %s)", pid, record.Started.Local().Format(time.DateTime))
 		}
-		fmt.Fprintf(a.Out, "cluster:    %s in %s\nstate:      %s\nserver:     %s\npods:       %s\nservices:   %s\nDNS:        %s\nnode ports: %s\nboot:       %s\nbackups:    %s\n",
-			s.ID, s.Home, state, s.Server, s.PodCIDR, s.ServiceCIDR, s.DNS, s.NodePorts, l.bootLine(s.ID), l.backupLine(a))
+		fmt.Fprintf(a.Out, "cluster:    %s in %s\nstate:      %s\nserver:     %s\npods:       %s\nservices:   %s\nDNS:        %s\nnode ports: %s\nboot:       %s\nbackups:    %s\nproxy:      %s\nregistries: %s\n",
+			s.ID, s.Home, state, s.Server, s.PodCIDR, s.ServiceCIDR, s.DNS, s.NodePorts, l.bootLine(s.ID), l.backupLine(a), s.Proxy, s.Registries)
 	default:
 		return usagef("unknown output format %q: table or json", output)
 	}

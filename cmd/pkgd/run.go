@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -20,6 +22,7 @@ import (
 	"github.com/seed38700745/pkg/cluster/instance"
 	"github.com/seed38700745/pkg/cluster/network"
 	"github.com/seed38700745/pkg/cluster/node/eviction"
+	"github.com/seed38700745/pkg/cluster/registries"
 	"github.com/seed38700745/pkg/cluster/settings"
 	"github.com/seed38700745/pkg/cmd/internal/objectlint"
 	"github.com/seed38700745/pkg/cmd/internal/schemacheck"
@@ -129,10 +132,15 @@ func serve(ctx context.Context, o *options) (err error) {
 		return err
 	}
 	o.noSubstitution = o.noSubstitution || chosen.NoImageSubstitution
+	if err := useProxy(claim.Record); err != nil {
+		return err
+	}
 	images, err := imageConfig(o)
 	if err != nil {
 		return err
 	}
+	images.Registries = filepath.Join(o.home, registries.File)
+	images.DockerConfigs = slices.DeleteFunc([]string{chosen.Credentials.Login, chosen.Credentials.Docker}, func(f string) bool { return f == "" })
 	thresholds, transition, err := pressureSettings(chosen.Eviction)
 	if err != nil {
 		return err
@@ -169,6 +177,27 @@ func pressureSettings(e settings.Eviction) (t eviction.Thresholds, transition ti
 		}
 	}
 	return t, transition, nil
+}
+
+// useProxy makes the proxy that the user chose that of this process, and of those
+// that it runs: apt takes it from the environment, too. The cluster's own addresses
+// are reached directly.
+func useProxy(r instance.Record) error {
+	proxy, known, err := settings.LoadProxy(r.Home)
+	if err != nil || !known {
+		return err
+	}
+	for name, value := range proxy.Environment("localhost", "127.0.0.0/8", "::1", r.PodCIDR.String(), r.ServiceCIDR.String(), ".svc", "."+cluster.Domain) {
+		if value == "" {
+			err = os.Unsetenv(name)
+		} else {
+			err = os.Setenv(name, value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readyPipe returns a func that says one thing to whoever started the daemon.

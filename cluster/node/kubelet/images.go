@@ -88,7 +88,7 @@ func (s *server) pullImage(w http.ResponseWriter, r *http.Request) {
 	var last ImageLine
 	go func() { // ends with the pull
 		defer close(progress)
-		image, err := s.Images.Ensure(r.Context(), r.FormValue("name"), policy, cri.Credentials{}, func(p cri.ImageProgress) {
+		image, err := s.Images.Ensure(r.Context(), r.FormValue("name"), policy, nil, func(p cri.ImageProgress) {
 			select {
 			case progress <- p:
 			default: // the client is slow: the next will do
