@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -31,6 +32,28 @@ func (r *Release) Images() map[string]string {
 	var out map[string]string
 	if json.Unmarshal([]byte(r.Chart.Metadata.Annotations[imagesAnnotation]), &out) != nil {
 		return nil
+	}
+	return out
+}
+
+// needs are the images that a rollback to a revision would run: by digest where it
+// is known, else by the names in the manifest.
+func (r *Release) needs() []string {
+	items, err := parse(r.Manifest)
+	if err != nil {
+		return nil // nothing could be rolled back to it
+	}
+	ran := r.Images()
+	var out []string
+	for _, i := range items {
+		spec := podSpec(i)
+		for _, field := range []string{"initContainers", "containers"} {
+			for _, c := range spec.maps(field) {
+				if name := c.text("image"); name != "" {
+					out = append(out, cmp.Or(ran[name], name))
+				}
+			}
+		}
 	}
 	return out
 }

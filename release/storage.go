@@ -217,6 +217,9 @@ func (s storage) toSecret(r *Release, head string, p parts, stamp, holder string
 	if holder != "" {
 		notes[holderAnnotation] = holder
 	}
+	if keep := object.KeepImages(r.needs()); keep != "" {
+		notes[object.ImagesAnnotation] = keep
+	}
 	if p.count > 0 {
 		notes[partsAnnotation] = p.String()
 	}

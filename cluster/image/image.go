@@ -257,11 +257,29 @@ func (s *Store) put(r refRecord, i imageRecord) (cri.Image, error) {
 		return cri.Image{}, err
 	}
 	s.images[i.ID] = i
+	if err := s.keepMoved(r); err != nil {
+		return cri.Image{}, err
+	}
 	if err := writeJSON(s.refFile(r.Name), r); err != nil {
 		return cri.Image{}, err
 	}
 	s.names[r.Name] = r
 	return s.describe(r, i), nil
+}
+
+// keepMoved keeps the image that a name stood for until now under its digest:
+// pods may be rolled back to it. s.mu is held.
+func (s *Store) keepMoved(r refRecord) error {
+	old, ok := s.names[r.Name]
+	if !ok || old.ID == r.ID || old.Digest == "" || old.Digest == r.Name {
+		return nil
+	}
+	old.Name = old.Digest
+	if err := writeJSON(s.refFile(old.Name), old); err != nil {
+		return err
+	}
+	s.names[old.Name] = old
+	return nil
 }
 
 // Remove takes a name away, or all names of an ID, and the image with its last

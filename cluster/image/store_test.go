@@ -136,6 +136,15 @@ func TestPull(t *testing.T) {
 	if err != nil || read(t, moved.Layers[0], "version") != "2" {
 		t.Errorf("after the move: %+v, %v", moved, err)
 	}
+	// The image that the tag stood for stays, by its digest, until it is pruned.
+	for _, keep := range []bool{true, false} {
+		if _, _, err := s.Prune(func(id string) bool { return id == moved.ID || keep && id == img.ID }); err != nil {
+			t.Fatal(err)
+		}
+		if old, ok := open(t, Config{Root: s.config.Root}).Present(img.Digest); ok != keep || keep && (old.ID != img.ID || old.Name != img.Digest) {
+			t.Errorf("kept %v: the image of the old tag is %+v, %v", keep, old, ok)
+		}
+	}
 	_, err = s.Ensure(t.Context(), host+"/app:none", cri.PullIfNotPresent, nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "the registry has no "+host+"/app:none") {
 		t.Errorf("a missing tag: %v", err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/seed38700745/pkg/cluster/cri"
 	"github.com/seed38700745/pkg/cluster/node/eviction"
@@ -74,9 +75,6 @@ func (a *Agent) collectImages(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.addHistory(ctx, used); err != nil {
-		return err
-	}
 	images, err := a.Images.List()
 	if err != nil {
 		return fmt.Errorf("images: %w", err)
@@ -90,6 +88,11 @@ func (a *Agent) collectImages(ctx context.Context) error {
 	if disk.Capacity == 0 || disk.Available*100 > disk.Capacity*(100-imageHigh) {
 		return nil
 	}
+	kept := map[string]bool{}
+	if err := a.addHistory(ctx, kept); err != nil {
+		return err
+	}
+	unused = slices.DeleteFunc(unused, func(id string) bool { return kept[id] })
 	want := disk.Capacity*(100-imageLow)/100 - disk.Available
 	removed, freed, err := a.Images.Free(unused, want)
 	if len(removed) > 0 {
@@ -105,15 +108,45 @@ func (a *Agent) collectImages(ctx context.Context) error {
 	return nil
 }
 
+// imagesToKeep returns the IDs of the images that are in use, and with history of
+// those that a rollback or a schedule would use.
+func (a *Agent) imagesToKeep(ctx context.Context, history bool) (map[string]bool, error) {
+	used, err := a.imagesInUse(ctx)
+	if err != nil || !history {
+		return used, err
+	}
+	return used, a.addHistory(ctx, used)
+}
+
+// revisionLabels are those of the Secrets in which releases' revisions are
+// recorded; object.ImagesAnnotation says what they ran.
+const revisionLabels = "owner=helm"
+
 // addHistory adds the images of pods that a rollback or a schedule would make:
-// of ReplicaSets, also those scaled to 0, of revisions of StatefulSets and
-// DaemonSets, and of CronJobs.
+// of revisions of releases, of ReplicaSets, also those scaled to 0, of revisions
+// of StatefulSets and DaemonSets, and of CronJobs.
 func (a *Agent) addHistory(ctx context.Context, used map[string]bool) error {
+	keep := func(name string) {
+		if i, ok := a.Images.Present(name); ok {
+			used[i.ID] = true
+		}
+	}
 	add := func(spec *corev1.PodSpec) {
 		for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
-			if i, ok := a.Images.Present(c.Image); ok {
-				used[i.ID] = true
-			}
+			keep(c.Image)
+		}
+	}
+	selector, err := labels.Parse(revisionLabels)
+	if err != nil {
+		return err
+	}
+	releases, err := builtin.Secrets.List(ctx, a.Verbs, object.ListOptions{Labels: selector})
+	if err != nil {
+		return fmt.Errorf("list releases: %w", err)
+	}
+	for _, s := range releases {
+		for _, name := range object.KeptImages(s) {
+			keep(name)
 		}
 	}
 	sets, err := builtin.ReplicaSets.List(ctx, a.Verbs, object.ListOptions{})

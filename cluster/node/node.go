@@ -161,7 +161,7 @@ func New(c Config) (*Agent, error) {
 	}
 	a.meters = newMeters(a)
 	a.handler = kubelet.New(kubelet.Config{
-		Pods: a.Pods, Runtime: c.Runtime, Images: c.Images, InUse: a.imagesInUse,
+		Pods: a.Pods, Runtime: c.Runtime, Images: c.Images, InUse: a.imagesToKeep,
 		Addresses: a.podAddresses, LogDir: a.files.logDir, NodeName: c.Name, Logger: c.Logger,
 		Metrics: a.meters.all, Probes: a.meters.probes, Hardware: a.hardware(), Disk: c.RootDir,
 	})

@@ -93,11 +93,14 @@ func (a *Agent) makeRoom(ctx context.Context) error {
 	m := met[0]
 	a.tellNode(ctx, news{corev1.EventTypeWarning, "EvictionThresholdMet", fmt.Sprintf("Attempting to reclaim %s", m.Signal.Resource())})
 	if m.Signal.Condition() == corev1.NodeDiskPressure {
-		if err := a.freeDisk(ctx); err != nil {
-			a.Logger.Warn("disk space not freed", "error", err)
-		}
-		if met, err = a.lookForPressure(); err != nil || len(met) == 0 {
-			return err
+		// What a rollback would use goes last: before pods, it can be pulled again.
+		for _, history := range []bool{true, false} {
+			if err := a.freeDisk(ctx, history); err != nil {
+				a.Logger.Warn("disk space not freed", "error", err)
+			}
+			if met, err = a.lookForPressure(); err != nil || len(met) == 0 {
+				return err
+			}
 		}
 		m = met[0]
 	}
@@ -128,8 +131,9 @@ func (a *Agent) tellNode(ctx context.Context, n news) {
 }
 
 // freeDisk removes what nobody needs: leftovers of pods that are gone, old
-// attempts of containers, and unused images.
-func (a *Agent) freeDisk(ctx context.Context) error {
+// attempts of containers, and unused images, with history but for those that a
+// rollback would use.
+func (a *Agent) freeDisk(ctx context.Context, history bool) error {
 	a.mu.Lock()
 	synced := a.synced
 	a.mu.Unlock()
@@ -142,7 +146,7 @@ func (a *Agent) freeDisk(ctx context.Context) error {
 	for _, w := range a.liveWorkers() {
 		w.dropDead(ctx)
 	}
-	used, err := a.imagesInUse(ctx)
+	used, err := a.imagesToKeep(ctx, history)
 	if err != nil {
 		return err
 	}

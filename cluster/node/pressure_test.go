@@ -12,10 +12,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/seed38700745/pkg/cluster/cri"
 	"github.com/seed38700745/pkg/cluster/node/eviction"
+	"github.com/seed38700745/pkg/cluster/object"
 	"github.com/seed38700745/pkg/cluster/object/builtin"
 )
 
@@ -190,8 +192,13 @@ func TestPodsEndThatExceedTheirDiskLimits(t *testing.T) {
 func TestImagesGoWhenTheDiskIsFull(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.images.mu.Lock()
-		w.images.present["old:1"], w.images.present["old:2"] = true, true
+		w.images.present["old:0"], w.images.present["old:1"], w.images.present["old:2"] = true, true, true
 		w.images.mu.Unlock()
+		revision := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "sh.helm.release.v1.old.v1", Labels: map[string]string{"owner": "helm"},
+			Annotations: map[string]string{object.ImagesAnnotation: object.KeepImages([]string{"old:0"})}}}
+		if _, err := builtin.Secrets.Create(context.Background(), w.verbs, revision, object.WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
 		w.create(named("a", "", nil)) // web:1
 		w.after(imagePeriod)
 		capacity := w.amounts[eviction.ImageFSAvailable].Capacity

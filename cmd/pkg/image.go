@@ -280,21 +280,30 @@ type pruned struct {
 }
 
 func (i *imageCommand) prune() *cobra.Command {
-	return &cobra.Command{
+	var all bool
+	cmd := &cobra.Command{
 		Use:   "prune",
-		Short: "remove all images that no pod uses",
-		Args:  i.app.argCount(0, 0),
+		Short: "remove all images that no pod uses and no rollback would",
+		Long: `Remove all images that no pod uses. Those that a rollback would run stay, unless --all is given: the images of
+revisions in the history of releases, of ReplicaSets and other workloads' revisions, and those of CronJobs.`,
+		Args: i.app.argCount(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := i.connectNode(cmd.Context(), true)
 			if err != nil {
 				return err
 			}
 			var answer pruned
-			if err := i.ask(cmd.Context(), c, http.MethodPost, "/prune", nil, nil, &answer); err != nil {
+			query := url.Values{}
+			if all {
+				query.Set("all", "true")
+			}
+			if err := i.ask(cmd.Context(), c, http.MethodPost, "/prune", query, nil, &answer); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(i.app.Out, "removed %d images, %s freed\n", len(answer.Removed), megabytes(answer.Freed))
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "also images that only a rollback would use")
+	return cmd
 }

@@ -373,6 +373,13 @@ func TestRollbackRestoresImages(t *testing.T) {
 	if got := image(); got != want {
 		t.Errorf("rolled back to %s, not %s", got, want)
 	}
+	revision, err := builtin.Secrets.Get(t.Context(), c.verbs, "default", "sh.helm.release.v1.app.v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept := object.KeptImages(revision); len(kept) != 1 || kept[0] != imageDigest(first, 0) {
+		t.Errorf("revision 1 keeps the images %q", kept)
+	}
 	pods, err := builtin.Pods.List(t.Context(), c.verbs, object.ListOptions{Namespace: "default"})
 	if err != nil {
 		t.Fatal(err)

@@ -106,9 +106,10 @@ func (s *server) pullImage(w http.ResponseWriter, r *http.Request) {
 	send(last)
 }
 
-// pruneImages removes the images that nothing uses.
+// pruneImages removes the images that nothing uses, and with the parameter "all"
+// also those that only a rollback would use.
 func (s *server) pruneImages(w http.ResponseWriter, r *http.Request) {
-	used, err := s.InUse(r.Context())
+	used, err := s.InUse(r.Context(), r.FormValue("all") == "")
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

@@ -46,8 +46,9 @@ type Config struct {
 	Pods     func() []*corev1.Pod // of this node
 	Runtime  Runtime
 	Images   Images
-	// InUse returns the IDs of images that must not be pruned.
-	InUse func(ctx context.Context) (map[string]bool, error)
+	// InUse returns the IDs of images that must not be pruned; with history also
+	// of those that a rollback would use.
+	InUse func(ctx context.Context, history bool) (map[string]bool, error)
 	// Addresses returns a pod's network namespace, empty for the host's.
 	Addresses func(podUID string) (netns string, err error)
 	LogDir    func(namespace, name, uid string) string

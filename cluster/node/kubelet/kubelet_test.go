@@ -106,10 +106,13 @@ func (f *fakeImages) Save(_ context.Context, names []string, w io.Writer) error 
 }
 func (f *fakeImages) Remove(name string) error { f.removed = append(f.removed, name); return nil }
 func (f *fakeImages) Prune(keep func(string) bool) ([]string, int64, error) {
-	if keep("used") && !keep("unused") {
-		return []string{"unused"}, 5, nil
+	var removed []string
+	for _, id := range []string{"used", "revision", "unused"} {
+		if !keep(id) {
+			removed = append(removed, id)
+		}
 	}
-	return nil, 0, errors.New("keep is wrong")
+	return removed, 5, nil
 }
 
 // authority makes certificates.
@@ -164,7 +167,9 @@ func newNode(t *testing.T) *node {
 	pod.Spec.Containers = []corev1.Container{{Name: "main"}, {Name: "other"}}
 	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "other", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}}}}
 	h := New(Config{Metrics: prometheus.NewRegistry(), Probes: prometheus.NewRegistry(), Disk: "/", NodeName: "n1", Pods: func() []*corev1.Pod { return []*corev1.Pod{pod} }, Runtime: n, Images: &n.images,
-		InUse:     func(context.Context) (map[string]bool, error) { return map[string]bool{"used": true}, nil },
+		InUse: func(_ context.Context, history bool) (map[string]bool, error) {
+			return map[string]bool{"used": true, "revision": history}, nil
+		},
 		Addresses: func(string) (string, error) { return n.netns, nil },
 		LogDir:    func(ns, name, uid string) string { return filepath.Join(n.logs, ns+"_"+name+"_"+uid) },
 		Logger:    slog.New(slog.NewTextHandler(io.Discard, nil))})
@@ -524,6 +529,9 @@ func TestImages(t *testing.T) {
 	var pruned Pruned
 	if _, body := n.do(t, "POST", "/pkg/images/prune", ""); json.Unmarshal([]byte(body), &pruned) != nil || !cmp.Equal(pruned, Pruned{[]string{"unused"}, 5}) {
 		t.Errorf("prune: %s", body)
+	}
+	if _, body := n.do(t, "POST", "/pkg/images/prune?all=true", ""); json.Unmarshal([]byte(body), &pruned) != nil || !cmp.Equal(pruned, Pruned{[]string{"revision", "unused"}, 5}) {
+		t.Errorf("prune of all: %s", body)
 	}
 	var list []cri.Image
 	if _, body := n.do(t, "GET", "/pkg/images", ""); json.Unmarshal([]byte(body), &list) != nil || len(list) != 1 {
