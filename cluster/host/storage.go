@@ -22,11 +22,11 @@ func existing(path string) string {
 	}
 }
 
-// How little space is too little: the kubelet evicts pods below a tenth.
+// How little space is too little: the node evicts pods below a twentieth.
 const (
 	littleSpace = 5 << 30 // bytes
 	noSpace     = 1 << 30
-	littleShare = 0.15
+	littleShare = 0.1
 )
 
 func checkSpace(s Subject) Finding {

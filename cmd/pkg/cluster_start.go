@@ -71,7 +71,7 @@ Exit codes: 0 it runs, 1 it does not, 3 it is not ready in time.`,
 	cmd.Flags().StringVar(&f.backupSchedule, "backup-schedule", settings.DefaultSchedule, "when the cluster makes backups by itself: @daily, five fields of cron, or off")
 	cmd.Flags().IntVar(&f.backupKeep, "backup-keep", settings.DefaultKeep, "how many of these backups are kept")
 	cmd.Flags().BoolVar(&f.backupVolumes, "backup-volumes", false, "these backups hold the data of volumes, too")
-	cmd.Flags().StringVar(&f.evictionHard, "eviction-hard", "", "when the node evicts pods, as the kubelet's: memory.available<100Mi,nodefs.available<10%,imagefs.available<15%,...")
+	cmd.Flags().StringVar(&f.evictionHard, "eviction-hard", "", "when the node evicts pods, as the kubelet's: memory.available<100Mi,nodefs.available<5%,imagefs.available<5%,...")
 	cmd.Flags().DurationVar(&f.transition, "eviction-pressure-transition-period", 5*time.Minute, "how long a pressure condition of the node stays at least")
 	cmd.Flags().StringVar(&f.group, "group", "", "the group that may use the cluster, too; \"-\" for root alone (default pkg, where it exists)")
 	cmd.Flags().StringVar(&f.httpProxy, "http-proxy", "", "the proxy for http:// addresses of registries (default $HTTP_PROXY)")

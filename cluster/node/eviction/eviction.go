@@ -87,14 +87,15 @@ func (l Limit) String() string {
 // Thresholds are the least amounts, by signal. A signal without one is ignored.
 type Thresholds map[Signal]Limit
 
-// Default returns the kubelet's thresholds for Linux, and one for process ids
-// as managed clusters have it.
+// Default returns the kubelet's thresholds for Linux, but 5 % for disks: a machine's
+// own disk is often fuller than a server's (k3s has the same). One for process ids is
+// there as managed clusters have it.
 func Default() Thresholds {
 	return Thresholds{
 		MemoryAvailable:   {Quantity: resource.MustParse("100Mi")},
-		NodeFSAvailable:   {Percent: 10},
+		NodeFSAvailable:   {Percent: 5},
 		NodeFSInodesFree:  {Percent: 5},
-		ImageFSAvailable:  {Percent: 15},
+		ImageFSAvailable:  {Percent: 5},
 		ImageFSInodesFree: {Percent: 5},
 		PIDAvailable:      {Percent: 10},
 	}

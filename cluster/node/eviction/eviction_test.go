@@ -12,11 +12,11 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	const defaults = "imagefs.available<15%,imagefs.inodesFree<5%,memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,pid.available<10%"
+	const defaults = "imagefs.available<5%,imagefs.inodesFree<5%,memory.available<100Mi,nodefs.available<5%,nodefs.inodesFree<5%,pid.available<10%"
 	for text, want := range map[string]string{
 		"": defaults,
-		"memory.available<1Gi, nodefs.available<2.5%":               "imagefs.available<15%,imagefs.inodesFree<5%,memory.available<1Gi,nodefs.available<2.5%,nodefs.inodesFree<5%,pid.available<10%",
-		"imagefs.available<0%,imagefs.inodesFree<0,pid.available<0": "memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%",
+		"memory.available<1Gi, nodefs.available<2.5%":               "imagefs.available<5%,imagefs.inodesFree<5%,memory.available<1Gi,nodefs.available<2.5%,nodefs.inodesFree<5%,pid.available<10%",
+		"imagefs.available<0%,imagefs.inodesFree<0,pid.available<0": "memory.available<100Mi,nodefs.available<5%,nodefs.inodesFree<5%",
 		"memory<100Mi":            `no signal "memory"`,
 		"memory.available=100Mi":  "want SIGNAL<LIMIT",
 		"memory.available<much":   `"much" is neither a quantity`,
@@ -45,10 +45,10 @@ func TestParse(t *testing.T) {
 
 func TestMet(t *testing.T) {
 	amounts := map[Signal]Amount{
-		MemoryAvailable: {100<<20 - 1, 1 << 30}, NodeFSAvailable: {100, 1000}, ImageFSAvailable: {149, 1000}, PIDAvailable: {3000, 4000},
+		MemoryAvailable: {100<<20 - 1, 1 << 30}, NodeFSAvailable: {50, 1000}, ImageFSAvailable: {49, 1000}, PIDAvailable: {3000, 4000},
 	}
 	got := Default().Met(amounts)
-	want := []Met{{MemoryAvailable, 100 << 20, 100<<20 - 1}, {ImageFSAvailable, 150, 149}}
+	want := []Met{{MemoryAvailable, 100 << 20, 100<<20 - 1}, {ImageFSAvailable, 50, 49}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
