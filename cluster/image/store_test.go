@@ -270,6 +270,23 @@ func TestSaveAndLoad(t *testing.T) {
 	if err := s.Save(t.Context(), []string{"one:1", "two:2"}, &archive); err != nil {
 		t.Fatal(err)
 	}
+	var byID bytes.Buffer
+	if err := s.Save(t.Context(), []string{one.ID}, &byID); err != nil {
+		t.Fatal(err)
+	}
+	if loaded, err := open(t, Config{}).Load(t.Context(), &byID); err != nil || len(loaded) != 1 || loaded[0].ID != one.ID {
+		t.Errorf("saved by ID: %v, %v", loaded, err)
+	}
+	dir := t.TempDir() // the archive is an OCI layout, too
+	if err := os.WriteFile(filepath.Join(dir, "a.tar"), archive.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := extractLayout(filepath.Join(dir, "a.tar"), dir); err != nil {
+		t.Fatal(err)
+	}
+	if loaded, err := open(t, Config{}).LoadDir(t.Context(), dir); err != nil || len(loaded) != 2 || loaded[0].Name != one.Name || loaded[1].ID != two.ID {
+		t.Errorf("as a layout: %v, %v", loaded, err)
+	}
 	if err := s.Save(t.Context(), []string{"three"}, io.Discard); !errors.Is(err, ErrNotFound) {
 		t.Errorf("save of nothing: %v", err)
 	}

@@ -30,8 +30,8 @@ type imageCommand struct {
 
 func newImageCommand(a *app) *cobra.Command {
 	i := &imageCommand{app: a}
-	cmd := a.group("image", "the images on the cluster's nodes: list, pull, load, remove, prune",
-		i.list(), i.pull(), i.load(), i.remove(), i.prune())
+	cmd := a.group("image", "the images on the cluster's nodes: list, pull, load, save, remove, prune",
+		i.list(), i.pull(), i.load(), i.save(), i.remove(), i.prune())
 	cmd.Aliases = []string{"images"}
 	cmd.Example = `  pkg image ls
   pkg image pull deb.internal/bookworm/mariadb-server:10.11

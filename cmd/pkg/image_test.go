@@ -28,6 +28,13 @@ func nodeImages(w http.ResponseWriter, r *http.Request, t api.Target) error {
 	switch r.Method + " " + t.Path {
 	case "GET /pkg/images":
 		return lines.Encode([]cri.Image{some})
+	case "GET /pkg/images/save":
+		if r.URL.Query().Get("name") == "none" {
+			http.Error(w, "save image none: no such image", http.StatusBadRequest)
+			return nil
+		}
+		_, err := io.WriteString(w, "tarball of "+strings.Join(r.URL.Query()["name"], " "))
+		return err
 	case "DELETE /pkg/images":
 		return lines.Encode(map[string]any{"removed": r.URL.Query()["name"]})
 	case "POST /pkg/images/prune":
@@ -76,6 +83,19 @@ func TestImages(t *testing.T) {
 	out, _ = c.mustRun(t, 0, "image", "prune")
 	wantIn(t, "prune", out, "removed 2 images, 2.0 MB freed")
 	c.mustRun(t, 0, "image", "rm", "web:1")
+	if out, _ = c.mustRun(t, 0, "image", "save", "web:1", "web:2"); out != "tarball of web:1 web:2" {
+		t.Errorf("save writes %q", out)
+	}
+	file := filepath.Join(t.TempDir(), "web.tar")
+	c.mustRun(t, 0, "image", "save", "web:1", "-o", file)
+	if data, err := os.ReadFile(file); err != nil || string(data) != "tarball of web:1" {
+		t.Errorf("the file: %q, %v", data, err)
+	}
+	_, talk = c.mustRun(t, 1, "image", "save", "none", "-o", file+"2")
+	wantIn(t, "save of nothing", talk, "no such image")
+	if _, err := os.Stat(file + "2"); err == nil {
+		t.Error("a file of nothing")
+	}
 
 	layout := t.TempDir()
 	for _, name := range []string{"index.json", "oci-layout", "blobs/sha256/00"} {

@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 
 	"github.com/seed38700745/pkg/cluster/cri"
@@ -61,12 +62,32 @@ func (s *server) loadImages(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, all)
 }
 
-// saveImages answers with a tarball of the images that "name" names.
+// saveImages answers with a tarball of the images that "name" names. An answer
+// that cannot be completed breaks off.
 func (s *server) saveImages(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-tar")
-	if err := s.Images.Save(r.Context(), r.URL.Query()["name"], w); err != nil {
+	body := &counter{w: w}
+	err := s.Images.Save(r.Context(), r.URL.Query()["name"], body)
+	switch {
+	case err == nil:
+	case body.n == 0:
 		http.Error(w, err.Error(), http.StatusBadRequest)
+	default:
+		s.Logger.Warn("images not saved", "error", err)
+		panic(http.ErrAbortHandler)
 	}
+}
+
+// counter counts the bytes of an answer.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	return n, err
 }
 
 // pullImage makes the image "name" present by "policy" (Always if missing).
