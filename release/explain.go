@@ -52,7 +52,7 @@ func explainContainer(pod, c fields, isInit bool) string {
 		if last := c.sub("lastState", "terminated"); last != nil && text == "CrashLoopBackOff" {
 			return fmt.Sprintf("%s after %d restarts: %s", text, c.num(0, "restartCount"), explainExit(pod, c, last))
 		}
-		if message := waiting.text("message"); message != "" && text != "ContainerCreating" && text != "PodInitializing" {
+		if message := waiting.text("message"); message != "" {
 			text += ": " + message
 		}
 		return text

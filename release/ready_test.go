@@ -1,6 +1,7 @@
 package release
 
 import (
+	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -61,6 +62,8 @@ func TestAssess(t *testing.T) {
 func TestExplainPod(t *testing.T) {
 	for _, x := range []struct{ name, status, warning, want string }{
 		{"no room", `{phase: Pending, conditions: [{type: PodScheduled, status: "False", reason: Unschedulable, message: "0/1 nodes are available: 1 Insufficient memory."}]}`, "", "pod p: Unschedulable: 0/1 nodes are available: 1 Insufficient memory."},
+		{"pulling", `{phase: Pending, containerStatuses: [{name: c, state: {waiting: {reason: ContainerCreating, message: 'pulling image "x": 1.0 of 4.0 MB (25 %)'}}}]}`, "",
+			`pod p: container c: ContainerCreating: pulling image "x": 1.0 of 4.0 MB (25 %)`},
 		{"starting", `{phase: Pending, containerStatuses: [{name: c, state: {waiting: {reason: ContainerCreating}}}]}`, "", "pod p: container c: ContainerCreating"},
 		{"no image", `{phase: Pending, containerStatuses: [{name: c, state: {waiting: {reason: ErrImagePull, message: no such host}}}]}`, "", "pod p: container c: ErrImagePull: no such host"},
 		{"init fails", `{phase: Pending, initContainerStatuses: [{name: i, state: {terminated: {exitCode: 3, reason: Error}}}], containerStatuses: [{name: c, state: {waiting: {reason: PodInitializing}}}]}`, "", "pod p: container i: exit code 3"},
@@ -72,6 +75,19 @@ func TestExplainPod(t *testing.T) {
 		pod := sample(t, `{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: [{name: c, resources: {limits: {memory: 64Mi}}}]}, status: `+x.status+`}`)
 		if got := explainPod(pod, x.warning); got != x.want {
 			t.Errorf("%s: %q, want %q", x.name, got, x.want)
+		}
+	}
+}
+
+func TestSameProgress(t *testing.T) {
+	const pull = `Deployment/web: 0 of 2 pods ready: pod web-1: container c: ContainerCreating: pulling image "x": 1.0 of 4.0 MB (25 %)`
+	for text, want := range map[string]bool{
+		strings.Replace(pull, "1.0 of 4.0 MB (25 %)", "3.5 of 4.0 MB (87 %)", 1): true,
+		strings.Replace(pull, `image "x"`, `image "y"`, 1):                       false,
+		"Deployment/web: 1 of 2 pods ready":                                      false,
+	} {
+		if got := sameProgress(pull, text); got != want {
+			t.Errorf("%s: %v", text, got)
 		}
 	}
 }

@@ -99,7 +99,7 @@ func (w *waiter) loop(ctx context.Context, items []*Item, updates <-chan func(*s
 		objects: map[Ref]*unstructured.Unstructured{}, pods: map[object.Key]*unstructured.Unstructured{},
 		warnings: map[types.UID]string{}, pulls: map[types.UID]string{}, synced: map[Ref]bool{},
 	}
-	printed, told := map[Ref]string{}, map[string]bool{}
+	printed, told := map[Ref]said{}, map[string]bool{}
 	var quiet, second <-chan time.Time
 	if w.table != nil {
 		ticker := time.NewTicker(time.Second)
@@ -163,14 +163,43 @@ func pending(states []State) []State {
 	return out
 }
 
+// said is what was printed of an object, and when.
+type said struct {
+	text string
+	at   time.Time
+}
+
+// progressPause is the time between two lines that differ in how far a pull is.
+const progressPause = 10 * time.Second
+
 // tell prints the states that changed since they were printed.
-func (w *waiter) tell(states []State, printed map[Ref]string) {
+func (w *waiter) tell(states []State, printed map[Ref]said) {
 	for _, s := range states {
-		if text := s.String(); printed[s.Object] != text {
-			printed[s.Object] = text
-			w.say("waiting for %s", text)
+		text, last := s.String(), printed[s.Object]
+		if text == last.text || sameProgress(text, last.text) && w.now().Sub(last.at) < progressPause {
+			continue
 		}
+		printed[s.Object] = said{text, w.now()}
+		w.say("waiting for %s", text)
 	}
+}
+
+// sameProgress tells whether two texts are of one pull: they end in a percentage
+// and differ in numbers only.
+func sameProgress(a, b string) bool {
+	const end = " %)"
+	if !strings.HasSuffix(a, end) || !strings.HasSuffix(b, end) {
+		return false
+	}
+	words := func(s string) string {
+		return strings.Map(func(r rune) rune {
+			if r >= '0' && r <= '9' {
+				return -1
+			}
+			return r
+		}, s)
+	}
+	return words(a) == words(b)
 }
 
 // states assesses every item, with the reasons that its pods give.

@@ -226,6 +226,7 @@ type fakeImages struct {
 	origin  string
 	freed   []string // IDs
 	pruned  int
+	slowly  func(progress func(cri.ImageProgress)) // what a pull does first
 }
 
 func newFakeImages() *fakeImages {
@@ -240,7 +241,10 @@ func (f *fakeImages) image(name string) cri.Image {
 	return cri.Image{ID: "sha256:" + name, Name: "docker.io/library/" + name, Size: 42, Config: c, Origin: f.origin}
 }
 
-func (f *fakeImages) Ensure(ctx context.Context, name string, _ cri.PullPolicy, _ cri.Credentials, _ func(cri.ImageProgress)) (cri.Image, error) {
+func (f *fakeImages) Ensure(ctx context.Context, name string, _ cri.PullPolicy, _ cri.Credentials, progress func(cri.ImageProgress)) (cri.Image, error) {
+	if f.slowly != nil {
+		f.slowly(progress)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.pulls++

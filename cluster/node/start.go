@@ -169,7 +169,7 @@ func (w *worker) image(ctx context.Context, pod *corev1.Pod, c *corev1.Container
 	credentials, err := w.credentials(ctx, pod)
 	var image cri.Image
 	if err == nil {
-		image, err = w.agent.Images.Ensure(ctx, c.Image, policy, credentials, w.pullProgress(pod, c))
+		image, err = w.fetch(ctx, pod, c, policy, credentials)
 	}
 	if ctx.Err() != nil {
 		return cri.Image{}, false
@@ -194,20 +194,6 @@ func (w *worker) image(ctx context.Context, pod *corev1.Pod, c *corev1.Container
 		return image, true
 	}
 	return cri.Image{}, false
-}
-
-// pullProgress returns a function that records as events what is being done about
-// an image, since that may take minutes. It may be called by any goroutine, one at
-// a time.
-func (w *worker) pullProgress(pod *corev1.Pod, c *corev1.Container) func(cri.ImageProgress) {
-	texts := map[string]string{"building": "building it from Debian packages", "downloading": "downloading", "unpacking": "unpacking"}
-	last := ""
-	return func(p cri.ImageProgress) {
-		if text := texts[p.Stage]; text != "" && text != last {
-			last = text
-			w.event(pod, c.Name, corev1.EventTypeNormal, "Pulling", fmt.Sprintf("Pulling image %q: %s", c.Image, text))
-		}
-	}
 }
 
 // pullDelay is the pause after a failed pull: 10 s, doubling to 300 s while

@@ -40,7 +40,7 @@ type waiting struct{ reason, message string }
 type report struct {
 	view
 	plan     plan
-	problems map[string]waiting // failed starts, by container
+	problems map[string]waiting // failed starts, and pulls without a reason, by container
 	messages func(r *record) string
 	hostIPs  []string
 	podIPs   []string // nil: not attached
@@ -192,6 +192,9 @@ func (r report) containerStatus(c *corev1.Container, old corev1.ContainerStatus,
 	if b, ok := r.plan.waits[c.Name]; ok && !waits {
 		w, waits = waiting{reasonCrashLoop, fmt.Sprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)",
 			b.delay, c.Name, r.pod.Name, r.pod.Namespace, r.pod.UID)}, true
+	}
+	if waits && w.reason == "" { // nothing is wrong
+		w.reason = r.defaultReason(init)
 	}
 	l := r.latest[c.Name]
 	if l == nil || l.stale && !r.plan.finished && !r.ended && !isEphemeral(r.pod, c.Name) {

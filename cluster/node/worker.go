@@ -43,7 +43,7 @@ type worker struct {
 	volumes     map[string]string // folders on the host, by volume; guarded by mu
 
 	// The rest belongs to run.
-	problems  map[string]waiting // failed starts, by container
+	problems  map[string]waiting // failed starts, and pulls without a reason, by container
 	delays    map[string]delay   // when a failed start is tried again
 	probes    map[probeKey]context.CancelFunc
 	network   cri.PodNetwork

@@ -198,11 +198,20 @@ func (i *imageCommand) runPull(ctx context.Context, c *connection, name string) 
 		case line.Image != nil:
 			_, err := fmt.Fprintf(i.app.Out, "%s\t%s\t%s\t%s\n", line.Image.Name, shortID(line.Image.ID), megabytes(line.Image.Size), line.Image.Origin)
 			return err
-		case line.Progress != nil && line.Progress.Name+line.Progress.Stage != said:
-			said = line.Progress.Name + line.Progress.Stage
-			fmt.Fprintf(i.app.Err, "%s %s\n", line.Progress.Stage, line.Progress.Name)
+		case line.Progress != nil && pullStep(line.Progress) != said:
+			said = pullStep(line.Progress)
+			fmt.Fprintln(i.app.Err, said)
 		}
 	}
+}
+
+// pullStep says how far a pull is; downloads in steps of 10 %.
+func pullStep(p *cri.ImageProgress) string {
+	text := p.Stage + " " + p.Name
+	if p.Stage == "downloading" && p.Total > 0 {
+		text += fmt.Sprintf(": %d %% of %s", p.Done*10/p.Total*10, megabytes(p.Total))
+	}
+	return text
 }
 
 func (i *imageCommand) load() *cobra.Command {
