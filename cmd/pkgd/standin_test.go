@@ -39,24 +39,30 @@ var programLinks = map[string]string{
 // loadStandIns puts the stand-in images into the cluster.
 func (m *machine) loadStandIns() {
 	m.t.Helper()
-	dir := m.t.TempDir()
-	program := filepath.Join(dir, "standin")
-	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", program, "./testdata/standin")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		m.t.Fatalf("build the stand-in: %v\n%s", err, out)
-	}
+	program := buildStandIn(m.t)
 	m.apply(podManifest("source", "sleep", "1000"))
 	m.kubectl("wait", "--for=condition=Ready", "pod/source", "--timeout=60s")
 	files := m.kubectl("exec", "source", "--", "tar", "-cf", "-", "bin", "tmp", "etc/passwd", "etc/group")
 	m.kubectl("delete", "pod", "source", "--now")
-	data, err := os.ReadFile(program)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	archive := filepath.Join(dir, "images.tar")
-	writeStandIns(m.t, archive, []byte(files), data)
+	archive := filepath.Join(m.t.TempDir(), "images.tar")
+	writeStandIns(m.t, archive, []byte(files), program)
 	m.pkg("image", "load", archive)
+}
+
+// buildStandIn returns the program.
+func buildStandIn(t testing.TB) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "standin")
+	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", path, "./testdata/standin")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the stand-in: %v\n%s", err, out)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 // writeStandIns writes an archive as docker save does: of a tar file with
