@@ -22,6 +22,7 @@ import (
 	"github.com/seed38700745/pkg/cluster/network"
 	"github.com/seed38700745/pkg/cluster/object"
 	"github.com/seed38700745/pkg/cluster/object/builtin"
+	"github.com/seed38700745/pkg/cluster/registries"
 	"github.com/seed38700745/pkg/cluster/store"
 )
 
@@ -58,7 +59,7 @@ func CheckRestored(home string) error {
 }
 
 // Restore makes the cluster of a backup's file the one in home. The whole file
-// is checked before anything is touched. home must be empty or absent, but for
+// is checked before anything is touched. home must be empty or absent, but for settings,
 // volumes and backups, which a deleted cluster leaves; with replace, volumes of
 // the backup take the place of those there. The cluster gets a claim of its own;
 // addresses, ports, node name and paths in its objects are adapted to it. A
@@ -115,8 +116,9 @@ func verify(f io.Reader) (archive.Header, *archive.Manifest, error) {
 }
 
 // stays are the entries of a data folder that are no cluster, and that a restore
-// leaves alone.
-var stays = []string{"volumes", BackupsDir, "logs", "lock", "lost+found", restoringDir}
+// leaves alone; what the user chose before there was one is replaced where the
+// backup has it.
+var stays = []string{"volumes", BackupsDir, "logs", "lock", "lost+found", restoringDir, "settings.json", "proxy.json", registries.File}
 
 // clearHome makes sure that no cluster is in home, and removes what an
 // interrupted restore left. again is true when that had begun to replace volumes.
