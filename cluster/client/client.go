@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -52,6 +53,8 @@ type Client struct {
 	warn    func(string)
 	limit   flowcontrol.RateLimiter // nil: none
 	version string                  // of reads; "" is the server's choice
+	// listsFirst is set once the server has shown that it cannot send initial events.
+	listsFirst *atomic.Bool
 }
 
 var _ object.Verbs = (*Client)(nil)
@@ -67,7 +70,7 @@ func New(c Config) (*Client, error) {
 		return nil, fmt.Errorf("cluster address %q: %w", c.REST.Host, err)
 	}
 	base.Path = strings.TrimSuffix(base.Path, "/")
-	k := &Client{base: base, http: hc, warn: c.Warn}
+	k := &Client{base: base, http: hc, warn: c.Warn, listsFirst: &atomic.Bool{}}
 	if k.warn == nil {
 		k.warn = func(string) {}
 	}

@@ -172,7 +172,9 @@ func TestListInPages(t *testing.T) {
 
 // TestWatch runs against servers with and without WatchList.
 func TestWatch(t *testing.T) {
-	for name, wrap := range map[string]func(http.Handler) http.Handler{"watch list": nil, "older server": refuseInitialEvents} {
+	for name, wrap := range map[string]func(http.Handler) http.Handler{
+		"watch list": nil, "older server": refuseInitialEvents, "older etcd": failInitialEvents,
+	} {
 		t.Run(name, func(t *testing.T) {
 			c := serve(t, wrap).client(t, Config{})
 			if _, err := c.Create(t.Context(), configMaps, configMap("a"), object.WriteOptions{}); err != nil {
@@ -204,6 +206,18 @@ func refuseInitialEvents(h http.Handler) http.Handler {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusUnprocessableEntity)
 			io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Invalid","code":422,"message":"sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"}`)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// failInitialEvents answers as a kube-apiserver whose etcd does not tell progress.
+func failInitialEvents(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("sendInitialEvents") {
+			w.Header().Set("Content-Type", "application/json")
+			io.WriteString(w, `{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"a watch stream was requested by the client but the required storage feature RequestWatchProgress is disabled","reason":"InternalError","code":500}}`+"\n")
 			return
 		}
 		h.ServeHTTP(w, r)

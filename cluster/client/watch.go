@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -29,14 +30,19 @@ func selectors(q url.Values, l labels.Selector, f fields.Selector) {
 }
 
 // Watch implements object.Verbs. For servers that cannot send initial events (the
-// feature WatchList) it lists first and makes them up.
+// feature WatchList, which also wants an etcd that tells progress) it lists first and
+// makes them up.
 func (c *Client) Watch(ctx context.Context, r object.Resource, o object.WatchOptions) (watch.Interface, error) {
 	kind, err := c.collection(ctx, r, "")
 	if err != nil {
 		return nil, err
 	}
+	if o.SendInitialEvents && c.listsFirst.Load() {
+		return c.listAndWatch(ctx, kind, o)
+	}
 	w, err := c.watch(ctx, kind, o, nil)
-	if o.SendInitialEvents && (apierrors.IsInvalid(err) || apierrors.IsBadRequest(err)) {
+	if o.SendInitialEvents && (apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsInternalError(err)) {
+		c.listsFirst.Store(true)
 		return c.listAndWatch(ctx, kind, o)
 	}
 	return w, err
@@ -79,8 +85,21 @@ func (c *Client) watch(ctx context.Context, kind Kind, o object.WatchOptions, fi
 		cancel()
 		return nil, err
 	}
+	frames := json.NewDecoder(resp.Body)
+	if o.SendInitialEvents { // a refusal may come as the first event
+		e, err := readEvent(frames)
+		if status, ok := e.Object.(*metav1.Status); ok {
+			err = &apierrors.StatusError{ErrStatus: *status}
+		}
+		if err != nil {
+			cancel()
+			resp.Body.Close()
+			return nil, err
+		}
+		first = append(first, e)
+	}
 	s := &stream{events: make(chan watch.Event), cancel: cancel}
-	go s.run(ctx, resp, first) // ends with ctx, Stop, or the answer
+	go s.run(ctx, resp.Body, frames, first) // ends with ctx, Stop, or the answer
 	return s, nil
 }
 
@@ -97,10 +116,10 @@ func (s *stream) Stop() { s.once.Do(s.cancel) }
 // ResultChan implements watch.Interface.
 func (s *stream) ResultChan() <-chan watch.Event { return s.events }
 
-func (s *stream) run(ctx context.Context, resp *http.Response, first []watch.Event) {
+func (s *stream) run(ctx context.Context, body io.Closer, frames *json.Decoder, first []watch.Event) {
 	defer close(s.events)
 	defer s.cancel()
-	defer resp.Body.Close()
+	defer body.Close()
 	send := func(e watch.Event) bool {
 		select {
 		case s.events <- e:
@@ -114,7 +133,6 @@ func (s *stream) run(ctx context.Context, resp *http.Response, first []watch.Eve
 			return
 		}
 	}
-	frames := json.NewDecoder(resp.Body)
 	for {
 		e, err := readEvent(frames)
 		if err != nil {

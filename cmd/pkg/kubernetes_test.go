@@ -35,14 +35,6 @@ import (
 // on pkg's own cluster.
 func kubernetesPrograms() string { return os.Getenv("PKG_TEST_KUBERNETES") }
 
-// ownOnly leaves a test out where it runs against Kubernetes itself.
-func ownOnly(t testing.TB, reason string) {
-	t.Helper()
-	if kubernetesPrograms() != "" {
-		t.Skip("not on Kubernetes itself: " + reason)
-	}
-}
-
 // programTimeout bounds the start of each program of a control plane.
 const programTimeout = 2 * time.Minute
 
@@ -220,7 +212,9 @@ func provideVolumes(ctx context.Context, verbs object.Verbs) {
 				ClaimRef:               &corev1.ObjectReference{Kind: "PersistentVolumeClaim", APIVersion: "v1", Namespace: c.Namespace, Name: c.Name, UID: c.UID},
 			},
 		}
-		_, _ = builtin.PersistentVolumes.Create(ctx, verbs, v, object.WriteOptions{})
+		if _, err := builtin.PersistentVolumes.Create(ctx, verbs, v, object.WriteOptions{}); err != nil && ctx.Err() == nil {
+			fmt.Fprintf(os.Stderr, "a volume for claim %s: %v\n", c.Name, err)
+		}
 	}, nil)
 }
 
