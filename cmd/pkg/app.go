@@ -122,9 +122,7 @@ func (a *app) debugf(format string, args ...any) {
 
 // main runs one command line and returns the exit code.
 func (a *app) main(ctx context.Context, args []string) int {
-	root := newRootCommand(a)
-	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := newRootCommand(a, args).ExecuteContext(ctx)
 	if back := a.giveBack(); back != nil {
 		a.warnf("files of root are left in your folders: %v", back)
 	}

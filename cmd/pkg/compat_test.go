@@ -42,7 +42,7 @@ func TestFlagsAreThoseOfHelm(t *testing.T) {
 	}
 	a := newApp()
 	a.asHelm = true
-	root := newRootCommand(a)
+	root := newRootCommand(a, nil)
 	missing := []string{}
 	for _, name := range slices.Concat(chartCommands, releaseCommands) {
 		cmd, rest, err := root.Find(strings.Fields(name))

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,51 +18,70 @@ const rootLong = `pkg installs Helm charts, on this machine or on any Kubernetes
 Exit codes: 0 done, 1 failed, 2 wrong usage or a diff with changes, 3 timed out,
 4 another operation is running.`
 
+// command is one command of pkg, which is only built when it is called: all of them
+// have hundreds of flags, which take as long as rendering a small chart.
+type command struct {
+	names string // the name, then its aliases
+	build func(*app) *cobra.Command
+}
+
 // commands lists every command of pkg; a new one is one line here.
-func commands(a *app) []*cobra.Command {
-	return []*cobra.Command{
-		newApplyCommand(a),
-		newCompletionCommand(a),
-		newCreateCommand(a),
-		newDependencyCommand(a),
-		newDiffCommand(a),
-		newDriftCommand(a),
-		newEnvCommand(a),
-		newLintCommand(a),
-		newPackageCommand(a),
-		newPlanCommand(a),
-		newRepairCommand(a),
-		newPullCommand(a),
-		newPushCommand(a),
-		newRegistryCommand(a),
-		newRepoCommand(a),
-		newSchemaCommand(a),
-		newSearchCommand(a),
-		newShowCommand(a),
-		newClusterCommand(a),
-		newGetCommand(a),
-		newHistoryCommand(a),
-		newImageCommand(a),
-		newInstallCommand(a),
-		newKubectlCommand(a),
-		newListCommand(a),
-		newLogsCommand(a),
-		newOpenCommand(a),
-		newOutdatedCommand(a),
-		newRollbackCommand(a),
-		newStackCommand(a),
-		newStatusCommand(a),
-		newTestCommand(a),
-		newUninstallCommand(a),
-		newUpgradeCommand(a),
-		newUseCommand(a),
-		newTemplateCommand(a),
-		newVerifyCommand(a),
-		newVersionCommand(a),
+func commands() []command {
+	return []command{
+		{"apply", newApplyCommand},
+		{"completion", newCompletionCommand},
+		{"create", newCreateCommand},
+		{"dependency dep dependencies", newDependencyCommand},
+		{"diff", newDiffCommand},
+		{"drift", newDriftCommand},
+		{"env", newEnvCommand},
+		{"lint", newLintCommand},
+		{"package", newPackageCommand},
+		{"plan", newPlanCommand},
+		{"repair", newRepairCommand},
+		{"pull fetch", newPullCommand},
+		{"push", newPushCommand},
+		{"registry", newRegistryCommand},
+		{"repo", newRepoCommand},
+		{"schema", newSchemaCommand},
+		{"search", newSearchCommand},
+		{"show inspect", newShowCommand},
+		{"cluster", newClusterCommand},
+		{"get", newGetCommand},
+		{"history hist", newHistoryCommand},
+		{"image images", newImageCommand},
+		{"install", newInstallCommand},
+		{"kubectl", newKubectlCommand},
+		{"list ls", newListCommand},
+		{"logs", newLogsCommand},
+		{"open", newOpenCommand},
+		{"outdated", newOutdatedCommand},
+		{"rollback", newRollbackCommand},
+		{"stack", newStackCommand},
+		{"status", newStatusCommand},
+		{"test", newTestCommand},
+		{"uninstall del delete un", newUninstallCommand},
+		{"upgrade", newUpgradeCommand},
+		{"use", newUseCommand},
+		{"template", newTemplateCommand},
+		{"verify", newVerifyCommand},
+		{"version", newVersionCommand},
 	}
 }
 
-func newRootCommand(a *app) *cobra.Command {
+// called is the command that the first argument names. Without one (there is none,
+// a flag, help, completion, or a word that no command has) all commands are needed.
+func called(args []string) (command, bool) {
+	for _, c := range commands() {
+		if len(args) > 0 && slices.Contains(strings.Fields(c.names), args[0]) {
+			return c, true
+		}
+	}
+	return command{}, false
+}
+
+// newRootCommand builds what args need, and is run with them.
+func newRootCommand(a *app, args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "pkg",
 		Short:         "install Helm charts, on this machine or on any Kubernetes",
@@ -85,7 +105,14 @@ func newRootCommand(a *app) *cobra.Command {
 	})
 	a.addGlobalFlags(root)
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(commands(a)...)
+	root.SetArgs(args)
+	if c, ok := called(args); ok {
+		root.AddCommand(c.build(a))
+		return root
+	}
+	for _, c := range commands() {
+		root.AddCommand(c.build(a))
+	}
 	a.addCompletions(root)
 	return root
 }
