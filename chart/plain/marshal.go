@@ -22,8 +22,22 @@ func Marshal(v any) (text string, ok bool) {
 		}
 	}()
 	switch v := v.(type) {
+	case nil:
+		return "null", true
+	case map[string]string: // files as data of a ConfigMap or Secret
+		if v == nil {
+			return "null", true
+		}
+		m := make(map[string]any, len(v))
+		for key, text := range v {
+			m[key] = text
+		}
+		return Marshal(m)
 	case map[string]any:
 		if len(v) == 0 {
+			if v == nil {
+				return "null", true
+			}
 			return "{}", true
 		}
 		w.table(v, 0, false)
@@ -284,19 +298,36 @@ func isPlain(s string) bool {
 	return true
 }
 
-// isSexagesimal reports whether YAML 1.1 reads a text as a number of base 60, or it
-// looks enough like one to be left to the full writer.
+// isSexagesimal reports whether YAML 1.1 reads a text as a number of base 60, as the
+// full writer sees it: 1:30, -190:20:30.15, but not 0.0.0.0:80 or 10:99.
 func isSexagesimal(s string) bool {
-	if s[0] != '-' && s[0] != '+' && (s[0] < '0' || s[0] > '9') || strings.IndexByte(s, ':') < 0 {
+	if s[0] == '-' || s[0] == '+' {
+		s = s[1:]
+	}
+	if s == "" || !isDigit(s[0]) {
 		return false
 	}
-	for i := 0; i < len(s); i++ {
-		if strings.IndexByte("-+0123456789:._", s[i]) < 0 {
-			return false
+	skip := func(i int) int { // to behind digits and underscores
+		for i < len(s) && (isDigit(s[i]) || s[i] == '_') {
+			i++
 		}
+		return i
 	}
-	refuse()
-	return true
+	i := skip(0)
+	first := i
+	for i+1 < len(s) && s[i] == ':' && isDigit(s[i+1]) {
+		if i+2 < len(s) && s[i+1] <= '5' && isDigit(s[i+2]) {
+			i++
+		}
+		i += 2
+	}
+	if i == first {
+		return false
+	}
+	if i < len(s) && s[i] == '.' {
+		i = skip(i + 1)
+	}
+	return i == len(s)
 }
 
 // isSimpleKey accepts the keys that need no quotes and no thought.

@@ -29,7 +29,7 @@ var words = []string{
 	"", "a", "text", "yes", "y", "N", "null", "~", "true", "1", "1.5", "-1", "+x", "0x1F", "017", "1e3", "1:30", "10m", "1_0", ".5", ".inf", ".", "..", "...", "---", "--- x",
 	"-", "- a", "-a", "?", "? a", "?a", ":", ":a", ": a", "a:", "a: b", "a:b", "a #b", "a#b", "#a", "*a", "&a", "!a", "%a", "@a", "`a", "|a", ">a", "'a", "a'b", "\"a", "a\"b",
 	"{a", "[a", "]a", "}a", ",a", "a,b", "a{b}", "=", "<<", "<", " a", "a ", "a  b", "a\nb", "a\nb\n", "a\n\nb\n\n", "\na", " a\nb", "a \nb", "a\n b", "a\n#b", "a\tb", "ä", "\\", "a\\nb",
-	"2001-12-14", "2001-13-14", "2001-02-30", "http://x:80/y?z#f", "{{ .x }}", "$(A)", "/bin/sh", strings.Repeat("long words ", 20) + "end", strings.Repeat("two  spaces it's ", 15) + ": end", "{{ " + strings.Repeat("a b ", 50) + "'}}", strings.Repeat("x", 100) + " # y z", strings.Repeat("y", 76) + " b c d e", "12345678901234567890", "0b1", "0o7", "1.", "1.2.3", "a\n",
+	"2001-12-14", "2001-13-14", "2001-02-30", "http://x:80/y?z#f", "{{ .x }}", "$(A)", "/bin/sh", strings.Repeat("long words ", 20) + "end", strings.Repeat("two  spaces it's ", 15) + ": end", "{{ " + strings.Repeat("a b ", 50) + "'}}", strings.Repeat("x", 100) + " # y z", strings.Repeat("y", 76) + " b c d e", "12345678901234567890", "0b1", "0o7", "0.0.0.0:80", "127.0.0.1:9115", "-190:20:30.15", "+1:2", "1:2.", "1:2._3", "1:60", "1:5x", "1:", "1::2", "1_0:5_9", "1_:59:", "10:59:60", "10:99", "1:059", "-:1", "1:2:", "0:0:", "1.", "1.2.3", "a\n",
 }
 
 func randomValue(r *rand.Rand, depth int) any {
@@ -58,6 +58,12 @@ func TestMarshal(t *testing.T) {
 		checkMarshal(t, word)
 		checkMarshal(t, map[string]any{"key": word})
 		checkMarshal(t, []any{word, []any{word}, map[string]any{"k": word, "l": []any{word}}})
+	}
+	for _, files := range []map[string]string{nil, {}, {"a": "b", "c": "1:30"}, {"text": "a\nb\n", "zip": "UEsDBA=="}} {
+		checkMarshal(t, files)
+	}
+	if !checkMarshal(t, nil) || !checkMarshal(t, map[string]any(nil)) || !checkMarshal(t, []any{"0.0.0.0:80"}) || !checkMarshal(t, map[string]string{"a": "b"}) {
+		t.Error("refused")
 	}
 	r := rand.New(rand.NewPCG(3, 4))
 	accepted := 0
