@@ -106,7 +106,7 @@ func Load(path string) (*Config, error) {
 func parse(text []byte) (*Config, error) {
 	var file Config
 	if err := yaml.UnmarshalStrict(text, &file); err != nil {
-		return nil, err
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "error unmarshaling JSON: while decoding JSON: json: "))
 	}
 	c := &Config{Mirrors: map[string]Mirror{}, Configs: map[string]Host{}}
 	for host, m := range file.Mirrors {
@@ -244,14 +244,38 @@ func (c *Config) TLSOf(host string) (*tls.Config, error) {
 	return out, nil
 }
 
-// String says in a few words what the file chooses.
-func (c *Config) String() string {
-	auth := 0
+// Passwords tells whether the file holds any.
+func (c *Config) Passwords() bool {
 	for _, h := range c.Configs {
 		if h.Auth != (Auth{}) {
-			auth++
+			return true
 		}
 	}
-	return fmt.Sprintf("mirrors of %s; credentials for %d of %d hosts",
-		strings.Join(append(slices.Sorted(maps.Keys(c.Mirrors)), "none")[:max(1, len(c.Mirrors))], ", "), auth, len(c.Configs))
+	return false
+}
+
+// String says in a few words what the file chooses.
+func (c *Config) String() string {
+	var parts, auth, secured []string
+	if len(c.Mirrors) > 0 {
+		parts = append(parts, "mirrors of "+strings.Join(slices.Sorted(maps.Keys(c.Mirrors)), ", "))
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Configs)) {
+		if c.Configs[name].Auth != (Auth{}) {
+			auth = append(auth, name)
+		}
+		if c.Configs[name].TLS != (TLS{}) {
+			secured = append(secured, name)
+		}
+	}
+	if len(auth) > 0 {
+		parts = append(parts, "credentials for "+strings.Join(auth, ", "))
+	}
+	if len(secured) > 0 {
+		parts = append(parts, "certificates of "+strings.Join(secured, ", "))
+	}
+	if len(parts) == 0 {
+		return "nothing"
+	}
+	return strings.Join(parts, "; ")
 }

@@ -21,12 +21,13 @@ type Proxy struct {
 	Not string `json:"noProxy,omitempty"`
 }
 
-func proxyPath(home string) string { return filepath.Join(home, "proxy.json") }
+// ProxyFile is the path of the file.
+func ProxyFile(home string) string { return filepath.Join(home, "proxy.json") }
 
 // LoadProxy reads the proxy of the cluster in home. known is false when nobody
 // has chosen one: then the daemon's environment counts.
 func LoadProxy(home string) (p Proxy, known bool, err error) {
-	text, err := os.ReadFile(proxyPath(home))
+	text, err := os.ReadFile(ProxyFile(home))
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, false, nil
 	}
@@ -34,13 +35,13 @@ func LoadProxy(home string) (p Proxy, known bool, err error) {
 		return p, false, err
 	}
 	if err := json.Unmarshal(text, &p); err != nil {
-		return p, false, fmt.Errorf("%s: %w", proxyPath(home), err)
+		return p, false, fmt.Errorf("%s: %w", ProxyFile(home), err)
 	}
 	return p, true, nil
 }
 
 // Save replaces the proxy at once and durably. The folder must exist.
-func (p Proxy) Save(home string) error { return write(home, proxyPath(home), p, 0o600) }
+func (p Proxy) Save(home string) error { return write(home, ProxyFile(home), p, 0o600) }
 
 // Check says what is wrong with the addresses.
 func (p Proxy) Check() error {

@@ -19,7 +19,7 @@ func TestProxy(t *testing.T) {
 	if got != want || !known || err != nil {
 		t.Errorf("loaded %v, %v, %v", got, known, err)
 	}
-	if info, err := os.Stat(proxyPath(home)); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(ProxyFile(home)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file: %v, %v", info, err)
 	}
 	env := got.Environment("10.42.0.0/16", "localhost")

@@ -61,7 +61,7 @@ func (l *localCluster) check(ctx context.Context, a *app, output string) error {
 		return err
 	}
 	s := host.Subject{Home: l.home, PodCIDR: netip.MustParsePrefix(firstPods), ServiceCIDR: netip.MustParsePrefix(firstServices),
-		APIPort: firstPort, Running: pid != 0, Env: a.Env}
+		APIPort: firstPort, Running: pid != 0, Env: l.proxied(a.Env)}
 	if record != nil {
 		s.ID, s.PodCIDR, s.ServiceCIDR, s.APIPort = record.ID, record.PodCIDR, record.ServiceCIDR, record.APIPort
 	}

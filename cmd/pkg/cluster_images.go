@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/seed38700745/pkg/cluster/registries"
 	"github.com/seed38700745/pkg/cluster/settings"
@@ -17,7 +18,11 @@ import (
 // keepProxy keeps the proxies that flags name, or those of the environment. Where
 // neither names one, those of the last start stay.
 func (l *localCluster) keepProxy(a *app, f *startFlags, given func(string) bool) (changed bool, err error) {
+	byFlag := given("http-proxy") || given("https-proxy") || given("no-proxy")
 	old, known, err := settings.LoadProxy(l.home)
+	if errors.Is(err, fs.ErrPermission) && !byFlag { // somebody of the group, while it runs
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -37,8 +42,7 @@ func (l *localCluster) keepProxy(a *app, f *startFlags, given func(string) bool)
 	if given("no-proxy") {
 		p.Not = f.noProxy
 	}
-	chosen := p != (settings.Proxy{}) || given("http-proxy") || given("https-proxy")
-	if p == old && (known || !chosen) {
+	if p == old && (known || !byFlag) {
 		return false, nil
 	}
 	if err := p.Check(); err != nil {
@@ -65,15 +69,24 @@ func (a *app) dockerConfigs() settings.Credentials {
 }
 
 // checkRegistries says what is wrong with the cluster's registries.yaml.
-func (l *localCluster) checkRegistries() error {
-	_, err := registries.Load(l.registriesFile())
-	return err
+func (l *localCluster) checkRegistries(a *app) error {
+	c, err := registries.Load(l.registriesFile())
+	if errors.Is(err, fs.ErrPermission) { // somebody of the group, while it runs
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(l.registriesFile()); err == nil && c.Passwords() && info.Mode().Perm()&0o077 != 0 {
+		a.warnf("%[1]s has passwords, and others than root can read it: chmod 600 %[1]s", l.registriesFile())
+	}
+	return nil
 }
 
 func (l *localCluster) registriesFile() string { return filepath.Join(l.home, registries.File) }
 
-// proxyLine says which proxy the daemon uses.
-func (l *localCluster) proxyLine() string {
+// proxyLine says which proxy the daemon uses, started at a time if it runs.
+func (l *localCluster) proxyLine(since *time.Time) string {
 	p, known, err := settings.LoadProxy(l.home)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
@@ -83,7 +96,25 @@ func (l *localCluster) proxyLine() string {
 	case !known:
 		return "none"
 	}
+	if info, err := os.Stat(settings.ProxyFile(l.home)); err == nil && since != nil && info.ModTime().After(*since) {
+		return p.String() + " (from the next start on)"
+	}
 	return p.String()
+}
+
+// proxied is the environment with the proxy that the cluster keeps.
+func (l *localCluster) proxied(env func(string) string) func(string) string {
+	p, known, err := settings.LoadProxy(l.home)
+	if err != nil || !known {
+		return env
+	}
+	kept := p.Environment("localhost")
+	return func(name string) string {
+		if value, ok := kept[name]; ok {
+			return value
+		}
+		return env(name)
+	}
 }
 
 // registriesLine says how registries are reached.

@@ -97,7 +97,7 @@ func (l *localCluster) startCommand(ctx context.Context, a *app, f *startFlags, 
 			return err
 		}
 	}
-	if err := l.checkRegistries(); err != nil {
+	if err := l.checkRegistries(a); err != nil {
 		return err
 	}
 	changed, err := l.keep(f, given)

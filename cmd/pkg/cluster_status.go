@@ -72,7 +72,7 @@ func (l *localCluster) status(a *app, output string) error {
 	if s.Backups, err = l.backupStatus(); err != nil {
 		return err
 	}
-	s.Proxy, s.Registries = l.proxyLine(), l.registriesLine()
+	s.Proxy, s.Registries = l.proxyLine(s.Since), l.registriesLine()
 	switch output {
 	case "json":
 		e := json.NewEncoder(a.Out)
