@@ -238,6 +238,10 @@ func importValues(c *Chart, warn Warn) error {
 		}
 		d.ImportValues = done
 	}
+	if len(imported) == 0 {
+		c.Values = cvals
+		return nil
+	}
 	// The parent's own values win over imported ones. The copy keeps tables that
 	// were imported from being changed through the parent's.
 	c.Values = MergeTables(CopyValues(cvals), imported, warn)

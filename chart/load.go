@@ -4,13 +4,17 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log"
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"sort"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"helm.sh/helm/v3/pkg/chart/loader"
@@ -43,7 +47,9 @@ func loadDir(dir string) (*Chart, error) {
 	}
 	rules.AddDefaults()
 	w := walker{top: top, rules: rules}
-	err = w.walk("")
+	if err = w.walk(""); err == nil {
+		err = w.read()
+	}
 	if errors.Is(err, errSymlink) {
 		c, err := loader.LoadDir(dir)
 		if err != nil {
@@ -63,13 +69,14 @@ func exists(name string) bool {
 	return err == nil
 }
 
-// walker reads a folder's regular files in lexical order.
+// walker finds a folder's regular files in lexical order, and reads them.
 type walker struct {
 	top   string
 	rules *ignore.Rules
 	files []file
 }
 
+// walk adds the files below a folder, without their content.
 func (w *walker) walk(dir string) error {
 	entries, err := os.ReadDir(filepath.Join(w.top, dir))
 	if err != nil {
@@ -89,24 +96,66 @@ func (w *walker) walk(dir string) error {
 			}
 			continue
 		}
-		full := filepath.Join(w.top, name)
 		if !e.Type().IsRegular() {
-			return fmt.Errorf("cannot load irregular file %s as it has file mode type bits set", full)
+			return fmt.Errorf("cannot load irregular file %s as it has file mode type bits set", filepath.Join(w.top, name))
 		}
-		info, err := e.Info()
+		w.files = append(w.files, file{Name: name})
+	}
+	return nil
+}
+
+// parallelFiles is the number of files from which several goroutines read them: below
+// that starting them takes longer.
+const parallelFiles = 64
+
+// read reads the content of all files. The error is that of the first one.
+func (w *walker) read() error {
+	workers := 1
+	if len(w.files) >= parallelFiles {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	failed := make([]error, len(w.files))
+	var next atomic.Int64
+	work := func() {
+		for n := next.Add(1); n <= int64(len(w.files)); n = next.Add(1) {
+			f := &w.files[n-1]
+			f.Data, failed[n-1] = readFile(w.top, f.Name)
+		}
+	}
+	var wg sync.WaitGroup
+	for range workers - 1 {
+		wg.Go(work)
+	}
+	work()
+	wg.Wait()
+	for _, err := range failed {
 		if err != nil {
 			return err
 		}
-		if info.Size() > MaxFileSize {
-			return fmt.Errorf("chart file %q is larger than the maximum file size %d", e.Name(), MaxFileSize)
-		}
-		data, err := os.ReadFile(full)
-		if err != nil {
-			return fmt.Errorf("error reading %s: %w", name, err)
-		}
-		w.files = append(w.files, file{name, bytes.TrimPrefix(data, utf8bom)})
 	}
 	return nil
+}
+
+// readFile reads one file of a chart, up to the size that it has when it is opened.
+func readFile(top, name string) ([]byte, error) {
+	f, err := os.Open(filepath.Join(top, name))
+	if err != nil {
+		return nil, fmt.Errorf("error reading %s: %w", name, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("error reading %s: %w", name, err)
+	}
+	if info.Size() > MaxFileSize {
+		return nil, fmt.Errorf("chart file %q is larger than the maximum file size %d", path.Base(name), MaxFileSize)
+	}
+	data := make([]byte, info.Size())
+	n, err := io.ReadFull(f, data)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("error reading %s: %w", name, err)
+	}
+	return bytes.TrimPrefix(data[:n], utf8bom), nil
 }
 
 // entryInfo is what ignore rules ask of a file, without a system call.
