@@ -19,6 +19,7 @@ import (
 	"path"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/seed38700745/pkg/chart"
 	"github.com/seed38700745/pkg/engine/gotemplate"
@@ -140,20 +141,25 @@ func render(ctx context.Context, in Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !in.SkipSchemaValidation {
-		if err := chart.ValidateValues(c, vals, in.SchemaLibrary, in.Warn); err != nil {
-			return nil, err
+	valid := sync.OnceValue(func() error {
+		if in.SkipSchemaValidation {
+			return nil
 		}
-	}
+		return chart.ValidateValues(c, vals, in.SchemaLibrary, in.Warn)
+	})
+	go valid() // while renderFiles parses, which then waits for it
 	kube := in.Capabilities.KubeVersion.Version
 	if want := c.Metadata.KubeVersion; want != "" && !chart.CompatibleVersion(want, kube) {
+		if err := valid(); err != nil {
+			return nil, err
+		}
 		return nil, &TemplateError{Message: fmt.Sprintf("chart requires kubeVersion: %s which is incompatible with Kubernetes %s", want, kube)}
 	}
 	said := &warnings{}
 	quick := in
 	quick.Warn = said.add
 	docs := readDocuments()
-	files, err := renderFiles(ctx, quick, c, vals, docs, true)
+	files, err := renderFiles(ctx, quick, c, vals, docs, valid)
 	if errors.Is(err, gotemplate.ErrRefused) && ctx.Err() == nil {
 		// Templates may have changed the values: again from the beginning.
 		docs.wait()
@@ -161,7 +167,7 @@ func render(ctx context.Context, in Input) (*Output, error) {
 			return nil, err
 		}
 		docs = readDocuments()
-		files, err = renderFiles(ctx, in, c, vals, docs, false)
+		files, err = renderFiles(ctx, in, c, vals, docs, nil)
 	} else {
 		said.pass(in.Warn)
 	}

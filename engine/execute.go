@@ -56,9 +56,10 @@ type templates interface {
 }
 
 // renderFiles executes every template that is not a partial; the result maps the
-// template's path to its text, and docs gets each at once. Quickly means by the quick engine, which may refuse
-// with gotemplate.ErrRefused: then vals may have been changed by templates.
-func renderFiles(ctx context.Context, in Input, c *chart.Chart, vals map[string]any, docs *documents, quickly bool) (rendered map[string]string, err error) {
+// template's path to its text, and docs gets each at once. With valid it is done by the quick engine, which may
+// refuse with gotemplate.ErrRefused: then vals may have been changed by templates. No template runs before valid
+// has returned, whose error comes before those of parsing.
+func renderFiles(ctx context.Context, in Input, c *chart.Chart, vals map[string]any, docs *documents, valid func() error) (rendered map[string]string, err error) {
 	service := in.Release.Service
 	if service == "" {
 		service = "Helm"
@@ -86,8 +87,11 @@ func renderFiles(ctx context.Context, in Input, c *chart.Chart, vals map[string]
 	}()
 	order := parseOrder(r.files)
 	var set templates
-	if quickly {
+	if valid != nil {
 		set, err = newQuickTemplates(r, order)
+		if invalid := valid(); invalid != nil {
+			return nil, invalid
+		}
 	} else {
 		set, err = newTextTemplates(r, c, order)
 	}
