@@ -19,7 +19,7 @@ import (
 	"github.com/seed38700745/pkg/cluster/store"
 )
 
-// BackupsDir, in the data folder, holds the backups that are made by schedule.
+// BackupsDir is the folder of the data folder that holds the backups that are made by schedule.
 const BackupsDir = "backups"
 
 // backupWriteTimeout bounds how long a client may take to take some of a backup:

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/seed38700745/pkg/chart"
@@ -133,6 +134,9 @@ func definedKinds(items []*Item) map[schema.GroupVersionKind]Kind {
 		}
 		spec := fieldsOf(i.Body).table("spec")
 		for _, v := range spec.maps("versions") {
+			if served, found, _ := unstructured.NestedBool(v, "served"); found && !served {
+				continue
+			}
 			gvk := schema.GroupVersionKind{Group: spec.text("group"), Version: v.text("name"), Kind: spec.text("names", "kind")}
 			out[gvk] = Kind{
 				Resource:   object.Resource{Group: gvk.Group, Resource: spec.text("names", "plural")},

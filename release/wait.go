@@ -66,6 +66,7 @@ func (w *waiter) wait(ctx context.Context, items []*Item, timeout time.Duration)
 	if w.table != nil {
 		defer w.table(nil)
 	}
+	outer := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var deadline <-chan time.Time
@@ -81,7 +82,41 @@ func (w *waiter) wait(ctx context.Context, items []*Item, timeout time.Duration)
 		return w.loop(ctx, watched, updates, deadline, start)
 	})
 	cancel()
-	return errors.Join(err, g.Wait())
+	if err = errors.Join(err, g.Wait()); err != nil {
+		return err
+	}
+	return w.served(outer, watched)
+}
+
+const (
+	// servedTimeout is how long a server may take to tell of a kind whose definition it
+	// has established; a second or two are usual.
+	servedTimeout = 30 * time.Second
+	servedPoll    = 100 * time.Millisecond
+)
+
+// served waits until the server tells of the kinds that the items define.
+func (w *waiter) served(ctx context.Context, items []*Item) error {
+	ctx, cancel := context.WithTimeout(ctx, servedTimeout)
+	defer cancel()
+	for gvk := range definedKinds(items) {
+		for {
+			_, err := w.cluster.Kind(ctx, gvk)
+			if err == nil {
+				break
+			}
+			if !isNoMatch(err) {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("%s is defined, but the server does not tell of it: %w", gvk, err)
+			case <-time.After(servedPoll):
+				w.cluster.Refresh()
+			}
+		}
+	}
+	return nil
 }
 
 // matters tells whether a kind has anything to wait for.

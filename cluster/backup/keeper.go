@@ -28,7 +28,7 @@ type Keeper struct {
 	Logger *slog.Logger
 }
 
-// FailedFile, in the folder of kept backups, holds why the last one by schedule
+// FailedFile is the file in the folder of kept backups that says why the last one by schedule
 // failed; it is not there when it did not.
 const FailedFile = "failed"
 

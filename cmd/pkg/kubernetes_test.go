@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -68,13 +73,22 @@ func openKubernetes(programs, dir string) (*testCluster, func() error, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	builds := &atomic.Int64{}
 	var all sync.WaitGroup
+	var kubelet *httptest.Server
 	stop := func() error {
 		cancel()
 		all.Wait()
 		p.stop()
+		kubelet.Close()
 		return nil
 	}
-	if err := standInNode(ctx, verbs); err != nil {
+	kubelet = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		pod := path.Base(path.Dir(r.URL.Path)) // /containerLogs/NAMESPACE/POD/CONTAINER
+		fmt.Fprintf(w, "log of %s\n", pod)
+	}))
+	if err := standInNode(ctx, verbs, kubelet.Listener.Addr().(*net.TCPAddr)); err != nil {
+		return nil, nil, fmt.Errorf("%w; %w", err, stop())
+	}
+	if err := settled(ctx, verbs); err != nil {
 		return nil, nil, fmt.Errorf("%w; %w", err, stop())
 	}
 	all.Go(func() { runPods(ctx, verbs, builds) })
@@ -99,8 +113,16 @@ func (p *controlPlane) start(programs string) (url string, err error) {
 	if err != nil {
 		return "", err
 	}
-	text := pki.Kubeconfig(url, p.pki.CA(), cert, key)
-	if err := os.WriteFile(kubeconfig, text, 0o600); err != nil {
+	encode := base64.StdEncoding.EncodeToString
+	if err := os.WriteFile(kubeconfig, fmt.Appendf(nil, `apiVersion: v1
+kind: Config
+current-context: test
+clusters: [{name: test, cluster: {server: %q, certificate-authority-data: %s}}]
+users: [{name: test, user: {client-certificate-data: %s, client-key-data: %s}}]
+contexts:
+- {name: test, context: {cluster: test, user: test}}
+- {name: shop, context: {cluster: test, user: test, namespace: shop}}
+`, url, encode(p.pki.CA()), encode(cert), encode(key)), 0o600); err != nil {
 		return "", err
 	}
 	if err := p.run(filepath.Join(programs, "etcd"), "http://"+at(0)+"/health", "--data-dir="+filepath.Join(p.dir, "etcd"), "--unsafe-no-fsync",
@@ -178,8 +200,8 @@ func freePorts(count int) ([]int, error) {
 	return out, nil
 }
 
-// standInNode makes the node that pods are scheduled to.
-func standInNode(ctx context.Context, verbs object.Verbs) error {
+// standInNode makes the node that pods are scheduled to, whose kubelet answers with logs.
+func standInNode(ctx context.Context, verbs object.Verbs, kubelet *net.TCPAddr) error {
 	room := corev1.ResourceList{
 		corev1.ResourceCPU: resource.MustParse("64"), corev1.ResourceMemory: resource.MustParse("256Gi"), corev1.ResourcePods: resource.MustParse("1000"),
 	}
@@ -191,11 +213,47 @@ func standInNode(ctx context.Context, verbs object.Verbs) error {
 		ObjectMeta: metav1.ObjectMeta{Name: "stand-in"},
 		Status: corev1.NodeStatus{
 			Capacity: room, Allocatable: room,
-			Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastHeartbeatTime: metav1.Now()}},
+			Addresses:       []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: kubelet.IP.String()}},
+			DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: int32(kubelet.Port)}},
+			Conditions:      []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastHeartbeatTime: metav1.Now()}},
 		},
 	}
 	_, err := builtin.Nodes.UpdateStatus(ctx, verbs, node, object.WriteOptions{})
 	return err
+}
+
+// settled waits until the controllers work: there is an account for pods, the roles
+// that everybody knows, a node for pods, and a Deployment is seen.
+func settled(ctx context.Context, verbs object.Verbs) error {
+	ctx, cancel := context.WithTimeout(ctx, programTimeout)
+	defer cancel()
+	probe := &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "probe"},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: new(int32), Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "probe"}},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "probe"}},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "registry.test/app:ok"}}},
+			},
+		},
+	}
+	if _, err := builtin.Deployments.Create(ctx, verbs, probe, object.WriteOptions{}); err != nil {
+		return err
+	}
+	for wait := time.NewTicker(50 * time.Millisecond); ; {
+		_, account := builtin.ServiceAccounts.Get(ctx, verbs, "default", "default")
+		role, noRole := builtin.ClusterRoles.Get(ctx, verbs, "", "admin")
+		node, noNode := builtin.Nodes.Get(ctx, verbs, "", "stand-in")
+		d, unseen := builtin.Deployments.Get(ctx, verbs, "kube-system", "probe")
+		if errors.Join(account, noRole, noNode, unseen) == nil && len(role.Rules) > 0 && len(node.Spec.Taints) == 0 && d.Status.ObservedGeneration > 0 {
+			return builtin.Deployments.Delete(ctx, verbs, "kube-system", "probe", object.DeleteOptions{})
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the control plane does not settle: %w", errors.Join(ctx.Err(), account, noRole, noNode, unseen))
+		case <-wait.C:
+		}
+	}
 }
 
 // provideVolumes makes a volume for each claim.
