@@ -19,6 +19,7 @@
 package image
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -267,14 +268,15 @@ func (s *Store) put(r refRecord, i imageRecord) (cri.Image, error) {
 	return s.describe(r, i), nil
 }
 
-// keepMoved keeps the image that a name stood for until now under its digest:
-// pods may be rolled back to it. s.mu is held.
+// keepMoved keeps the image that a name stood for until now under its digest, or
+// its ID if it has none: containers may run it, and pods be rolled back to it.
+// s.mu is held.
 func (s *Store) keepMoved(r refRecord) error {
 	old, ok := s.names[r.Name]
-	if !ok || old.ID == r.ID || old.Digest == "" || old.Digest == r.Name {
+	if !ok || old.ID == r.ID || old.Digest == r.Name {
 		return nil
 	}
-	old.Name = old.Digest
+	old.Name = cmp.Or(old.Digest, old.ID)
 	if err := writeJSON(s.refFile(old.Name), old); err != nil {
 		return err
 	}

@@ -413,3 +413,20 @@ func TestImageWithoutItsLayerIsFetchedAgain(t *testing.T) {
 		t.Errorf("fetched again: %v", err)
 	}
 }
+
+// TestMovedNameWithoutDigest: an image that was loaded, whose name moves, stays for
+// those that keep it by its ID.
+func TestMovedNameWithoutDigest(t *testing.T) {
+	s := open(t, Config{})
+	old := addTo(t, s, "docker.io/library/app:1", imageWith(t, v1.Config{}, layerOf(t, regular("v", "1"))))
+	addTo(t, s, "docker.io/library/app:1", imageWith(t, v1.Config{}, layerOf(t, regular("v", "2"))))
+	for _, keep := range []bool{true, false} {
+		if _, _, err := s.Prune(func(id string) bool { return keep && id == old.ID }); err != nil {
+			t.Fatal(err)
+		}
+		img, ok := s.Present(old.ID)
+		if ok != keep || keep && read(t, img.Layers[0], "v") != "1" {
+			t.Errorf("kept %v: %+v, %v", keep, img, ok)
+		}
+	}
+}

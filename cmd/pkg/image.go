@@ -286,6 +286,7 @@ func (i *imageCommand) remove() *cobra.Command {
 type pruned struct {
 	Removed []string `json:"removed"`
 	Freed   int64    `json:"freed"` // bytes
+	Kept    int      `json:"kept"`
 }
 
 func (i *imageCommand) prune() *cobra.Command {
@@ -308,6 +309,9 @@ revisions in the history of releases, of ReplicaSets and other workloads' revisi
 			}
 			if err := i.ask(cmd.Context(), c, http.MethodPost, "/prune", query, nil, &answer); err != nil {
 				return err
+			}
+			if answer.Kept > 0 {
+				fmt.Fprintf(i.app.Err, "%d kept for rollbacks (--all removes them, too)\n", answer.Kept)
 			}
 			_, err = fmt.Fprintf(i.app.Out, "removed %d images, %s freed\n", len(answer.Removed), megabytes(answer.Freed))
 			return err

@@ -20,6 +20,7 @@ type ImageLine struct {
 type Pruned struct {
 	Removed []string `json:"removed"`
 	Freed   int64    `json:"freed"` // bytes
+	Kept    int      `json:"kept"`  // images that only a rollback would use
 }
 
 // listImages answers with a JSON list of cri.Image.
@@ -130,15 +131,22 @@ func (s *server) pullImage(w http.ResponseWriter, r *http.Request) {
 // pruneImages removes the images that nothing uses, and with the parameter "all"
 // also those that only a rollback would use.
 func (s *server) pruneImages(w http.ResponseWriter, r *http.Request) {
-	used, err := s.InUse(r.Context(), r.FormValue("all") == "")
+	var answer Pruned
+	used, err := s.InUse(r.Context(), false)
+	if err == nil && r.FormValue("all") == "" {
+		running := used
+		if used, err = s.InUse(r.Context(), true); err == nil {
+			answer.Kept = len(used) - len(running)
+		}
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	removed, freed, err := s.Images.Prune(func(id string) bool { return used[id] })
+	answer.Removed, answer.Freed, err = s.Images.Prune(func(id string) bool { return used[id] })
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	writeJSON(w, Pruned{removed, freed})
+	writeJSON(w, answer)
 }

@@ -168,7 +168,10 @@ func newNode(t *testing.T) *node {
 	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "other", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}}}}
 	h := New(Config{Metrics: prometheus.NewRegistry(), Probes: prometheus.NewRegistry(), Disk: "/", NodeName: "n1", Pods: func() []*corev1.Pod { return []*corev1.Pod{pod} }, Runtime: n, Images: &n.images,
 		InUse: func(_ context.Context, history bool) (map[string]bool, error) {
-			return map[string]bool{"used": true, "revision": history}, nil
+			if history {
+				return map[string]bool{"used": true, "revision": true}, nil
+			}
+			return map[string]bool{"used": true}, nil
 		},
 		Addresses: func(string) (string, error) { return n.netns, nil },
 		LogDir:    func(ns, name, uid string) string { return filepath.Join(n.logs, ns+"_"+name+"_"+uid) },
@@ -527,10 +530,11 @@ func TestImages(t *testing.T) {
 		t.Errorf("remove: %d %q", status, n.images.removed)
 	}
 	var pruned Pruned
-	if _, body := n.do(t, "POST", "/pkg/images/prune", ""); json.Unmarshal([]byte(body), &pruned) != nil || !cmp.Equal(pruned, Pruned{[]string{"unused"}, 5}) {
+	if _, body := n.do(t, "POST", "/pkg/images/prune", ""); json.Unmarshal([]byte(body), &pruned) != nil || !cmp.Equal(pruned, Pruned{[]string{"unused"}, 5, 1}) {
 		t.Errorf("prune: %s", body)
 	}
-	if _, body := n.do(t, "POST", "/pkg/images/prune?all=true", ""); json.Unmarshal([]byte(body), &pruned) != nil || !cmp.Equal(pruned, Pruned{[]string{"revision", "unused"}, 5}) {
+	pruned = Pruned{}
+	if _, body := n.do(t, "POST", "/pkg/images/prune?all=true", ""); json.Unmarshal([]byte(body), &pruned) != nil || !cmp.Equal(pruned, Pruned{[]string{"revision", "unused"}, 5, 0}) {
 		t.Errorf("prune of all: %s", body)
 	}
 	var list []cri.Image
