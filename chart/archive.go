@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Limits of what an archive may hold. Sizes are Helm's; the count bounds archives
@@ -27,7 +28,7 @@ const (
 // ErrBadArchive is wrapped by every refusal of an archive's content.
 var ErrBadArchive = errors.New("bad chart archive")
 
-var drivePath = regexp.MustCompile(`^[a-zA-Z]:/`)
+var drivePath = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z]:/`) })
 
 // LoadArchiveFile reads a chart from a .tgz file.
 func LoadArchiveFile(name string) (*Chart, error) {
@@ -156,7 +157,7 @@ func entryName(full string) (string, error) {
 		return "", badArchive("chart illegally contains content outside the base directory: %q", full)
 	case base == ".." || name == ".." || strings.HasPrefix(name, "../"):
 		return "", badArchive("chart illegally references parent directory: %q", full)
-	case drivePath.MatchString(name):
+	case drivePath().MatchString(name):
 		return "", badArchive("chart contains illegally named files: %q", full)
 	}
 	return name, nil

@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"text/template"
 
 	"github.com/seed38700745/pkg/chart"
@@ -80,7 +81,7 @@ func blanks(s string) string {
 }
 
 // location matches the last place in a chain of templates: file, line, column.
-var location = regexp.MustCompile(`([^\s():"]+):(\d+)(?::(\d+))?`)
+var location = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`([^\s():"]+):(\d+)(?::(\d+))?`) })
 
 // parseError words a template that does not parse as Helm does.
 func (r *run) parseError(c *chart.Chart, name string, err error) error {
@@ -95,7 +96,7 @@ func (r *run) parseError(c *chart.Chart, name string, err error) error {
 	return e
 }
 
-var failText = regexp.MustCompile(failStart + `((?s).*)` + failEnd)
+var failText = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(failStart + `((?s).*)` + failEnd) })
 
 // execError words a template that fails as Helm does.
 func (r *run) execError(c *chart.Chart, name string, err error) error {
@@ -106,7 +107,7 @@ func (r *run) execError(c *chart.Chart, name string, err error) error {
 	tokens := strings.SplitN(err.Error(), ": ", 3)
 	if len(tokens) != 3 {
 		e.Message = fmt.Sprintf("execution error in (%s): %s", name, err)
-	} else if m := failText.FindStringSubmatch(tokens[2]); m != nil {
+	} else if m := failText().FindStringSubmatch(tokens[2]); m != nil {
 		e.Message = fmt.Sprintf("execution error at (%s): %s", tokens[1], m[1])
 	}
 	r.locate(e, c, err.Error(), name)
@@ -117,7 +118,7 @@ func (r *run) execError(c *chart.Chart, name string, err error) error {
 // locate finds the innermost place in a message that is one of our files.
 func (r *run) locate(e *TemplateError, c *chart.Chart, text, fallback string) {
 	e.File = fallback
-	for _, m := range location.FindAllStringSubmatch(text, -1) {
+	for _, m := range location().FindAllStringSubmatch(text, -1) {
 		file, ok := r.files[m[1]]
 		if !ok {
 			continue
@@ -151,12 +152,12 @@ func ownerOf(c *chart.Chart, file string) *chart.Chart {
 }
 
 // nilPointer matches text/template's complaint about a field of nothing.
-var nilPointer = regexp.MustCompile(`<(\$?\.[^<>]*)>: nil pointer evaluating .+\.\w+$`)
+var nilPointer = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`<(\$?\.[^<>]*)>: nil pointer evaluating .+\.\w+$`) })
 
 // findMissing follows the expression that met a nil through the values, and notes
 // where the path ends and which keys exist there.
 func (r *run) findMissing(e *TemplateError, name, text string) {
-	m := nilPointer.FindStringSubmatch(strings.TrimSpace(text))
+	m := nilPointer().FindStringSubmatch(strings.TrimSpace(text))
 	if m == nil {
 		return
 	}

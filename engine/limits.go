@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/metrics"
+	"runtime"
 	"strings"
 	"text/template"
 	"time"
@@ -101,9 +101,9 @@ func Render(ctx context.Context, in Input) (*Output, error) {
 
 // heapSize is the size of all objects on the heap, in bytes.
 func heapSize() uint64 {
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-	metrics.Read(sample)
-	return sample[0].Value.Uint64()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m) // package runtime/metrics would take longer to start than most charts need this for
+	return m.HeapAlloc
 }
 
 func bytesText(n int64) string {

@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 
 	"sigs.k8s.io/yaml"
 
@@ -200,13 +201,13 @@ func hasKey(m map[string]string, key string) bool {
 func yamlError(name, doc string, err error) error {
 	text := strings.ReplaceAll(err.Error(), "engine.head", "releaseutil.SimpleHead")
 	e := &TemplateError{Message: fmt.Sprintf("YAML parse error on %s: %s", name, text), File: name}
-	if m := yamlLine.FindStringSubmatch(text); m != nil {
+	if m := yamlLine().FindStringSubmatch(text); m != nil {
 		e.setRenderedLine(doc, m[1])
 	}
 	return e
 }
 
-var yamlLine = regexp.MustCompile(`line (\d+)`)
+var yamlLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`line (\d+)`) })
 
 func (e *TemplateError) setRenderedLine(doc, line string) {
 	n, err := strconv.Atoi(line)

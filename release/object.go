@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
@@ -63,7 +64,7 @@ func (i *Item) keeps() bool {
 
 func (i *Item) key() object.Key { return object.Key{Namespace: i.Namespace, Name: i.Name} }
 
-var sourceComment = regexp.MustCompile(`^# Source: (\S+)`)
+var sourceComment = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^# Source: (\S+)`) })
 
 // parse reads a stored manifest. Lists are taken apart; documents without content
 // are skipped.
@@ -71,7 +72,7 @@ func parse(manifest string) ([]*Item, error) {
 	var out []*Item
 	for _, doc := range engine.SplitManifests(manifest) {
 		source := ""
-		if m := sourceComment.FindStringSubmatch(doc); m != nil {
+		if m := sourceComment().FindStringSubmatch(doc); m != nil {
 			source = m[1]
 		}
 		items, err := parseDocument(doc)

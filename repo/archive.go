@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed38700745/pkg/chart"
@@ -72,7 +73,7 @@ func pack(c *chart.Chart) (*Archive, error) {
 	return &Archive{Name: chart.ArchiveName(c), Data: out.Bytes()}, nil
 }
 
-var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var sha256Hex = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{64}$`) })
 
 // download fetches an archive and checks it against the index's digest. With a
 // digest it is kept, and found again, under that.
@@ -89,7 +90,7 @@ func (r *Resolver) download(ctx context.Context, l located) (*Archive, error) {
 		}
 	}
 	kept := ""
-	if sha256Hex.MatchString(l.digest) {
+	if sha256Hex().MatchString(l.digest) {
 		kept = filepath.Join(r.CacheDir, "archives", l.digest+".tgz")
 		if data, err := os.ReadFile(kept); err == nil {
 			a.Data = data

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"sync"
 	"time"
 
 	"sigs.k8s.io/yaml"
@@ -122,11 +123,11 @@ func (r *Resolver) isBuiltIn(name string) (bool, error) {
 	return find(list, name) == nil, nil
 }
 
-var repositoryName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+var repositoryName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`) })
 
 // CheckRepository reports what is wrong with a repository's name or URL.
 func CheckRepository(e *Repository) error {
-	if !repositoryName.MatchString(e.Name) {
+	if !repositoryName().MatchString(e.Name) {
 		return fmt.Errorf("repository name %q: use letters, digits, '.', '_' and '-'", e.Name)
 	}
 	if e.Name == BundledName {

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"sigs.k8s.io/yaml"
 	goyaml "sigs.k8s.io/yaml/goyaml.v3"
@@ -133,7 +134,7 @@ func (o Options) sequence(n *goyaml.Node) (schema, error) {
 	return out, nil
 }
 
-var typeHint = regexp.MustCompile(`^\(([a-z/]+)\)\s*`)
+var typeHint = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\(([a-z/]+)\)\s*`) })
 
 // hintedTypes are helm-docs' names of types.
 var hintedTypes = map[string]string{
@@ -165,7 +166,7 @@ func annotate(s schema, key, value *goyaml.Node) error {
 			continue
 		}
 		line = strings.TrimSpace(strings.TrimPrefix(line, "--"))
-		if m := typeHint.FindStringSubmatch(line); m != nil {
+		if m := typeHint().FindStringSubmatch(line); m != nil {
 			line = line[len(m[0]):]
 			if hinted, ok := hintedTypes[m[1]]; ok && s["type"] != hinted {
 				s["type"] = hinted

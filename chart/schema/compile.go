@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // compiler turns one document into nodes.
@@ -18,7 +19,7 @@ type compiler struct {
 }
 
 // localRef are the references that need no thought about URLs.
-var localRef = regexp.MustCompile(`^#(/[A-Za-z0-9_.$~-]+)*$`)
+var localRef = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^#(/[A-Za-z0-9_.$~-]+)*$`) })
 
 // lookup returns the node at a JSON pointer, compiling it when no keyword led there.
 func (c *compiler) lookup(pointer string) (*node, error) {
@@ -177,7 +178,7 @@ func (k *keywords) annotations() {
 func (k *keywords) general(n *node) {
 	if v, ok := k.obj["$ref"]; ok {
 		text, _ := v.(string)
-		if !localRef.MatchString(text) {
+		if !localRef().MatchString(text) {
 			k.refuse("$ref " + text)
 			return
 		}

@@ -132,7 +132,7 @@ func (t *tunnel) keep(ctx context.Context, a *app, c *connection, d door) error 
 }
 
 // forwarding is the line by which kubectl tells its address.
-var forwarding = regexp.MustCompile(`^Forwarding from (127\.0\.0\.1:\d+) ->`)
+var forwarding = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^Forwarding from (127\.0\.0\.1:\d+) ->`) })
 
 // run runs one port-forward to its end. The error says that it never began.
 func (t *tunnel) run(ctx context.Context, a *app, c *connection, d door) error {
@@ -152,7 +152,7 @@ func (t *tunnel) run(ctx context.Context, a *app, c *connection, d door) error {
 	}
 	begun := false
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if m := forwarding.FindStringSubmatch(lines.Text()); m != nil {
+		if m := forwarding().FindStringSubmatch(lines.Text()); m != nil {
 			begun = true
 			t.set(m[1])
 		}

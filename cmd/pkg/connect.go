@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -214,10 +215,10 @@ type warner struct {
 	seen map[string]bool
 }
 
-var storedOnly = regexp.MustCompile(`^(\S+) \S+ is stored, but (.*)$`)
+var storedOnly = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(\S+) \S+ is stored, but (.*)$`) })
 
 func (w *warner) warn(text string) {
-	if m := storedOnly.FindStringSubmatch(text); m != nil {
+	if m := storedOnly().FindStringSubmatch(text); m != nil {
 		text = m[1] + " is stored, but " + m[2]
 	}
 	if !w.seen[text] {

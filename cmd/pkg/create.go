@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -32,14 +33,14 @@ Service, which lints and installs as it is.`,
 // starter is the bundled chart that new charts are made of.
 const starter = "nginx"
 
-var newChartName = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
+var newChartName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9._-]+$`) })
 
 func runCreate(a *app, path, starterChart string) error {
 	name := filepath.Base(path)
-	if !newChartName.MatchString(name) || len(name) > 250 {
+	if !newChartName().MatchString(name) || len(name) > 250 {
 		if a.asHelm {
 			fmt.Fprintf(a.Out, "Creating %s\n", path) // helm says so first
-			return fmt.Errorf("chart name must match the regular expression %q", newChartName)
+			return fmt.Errorf("chart name must match the regular expression %q", newChartName())
 		}
 		return usagef("chart name %q: use letters, digits, '.', '_' and '-', 250 at most", name)
 	}
@@ -87,12 +88,12 @@ const starterName = "<CHARTNAME>"
 // renameStarter is a file of a user's starter under the new chart's name.
 func renameStarter(file, text, name string) string {
 	if file == chart.ChartfileName {
-		text = chartNameLine.ReplaceAllString(text, "name: "+name)
+		text = chartNameLine().ReplaceAllString(text, "name: "+name)
 	}
 	return strings.ReplaceAll(text, starterName, name)
 }
 
-var chartNameLine = regexp.MustCompile(`(?m)^name:.*$`)
+var chartNameLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)^name:.*$`) })
 
 // starterFile is a file of the starter under the new chart's name.
 func starterFile(file, text, name string) string {

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -229,7 +230,7 @@ func templateText(ctx context.Context, a *app, o *templateOptions, out *engine.O
 	return text, nil
 }
 
-var sourceLine = regexp.MustCompile("# Source: [^/]+/(.+)")
+var sourceLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("# Source: [^/]+/(.+)") })
 
 // showOnly prints the documents whose template, relative to the chart, matches one
 // of the patterns; each pattern must match some.
@@ -240,7 +241,7 @@ func showOnly(a *app, patterns []string, text []byte) error {
 		pattern = filepath.ToSlash(pattern)
 		found := false
 		for _, doc := range docs {
-			m := sourceLine.FindStringSubmatch(doc)
+			m := sourceLine().FindStringSubmatch(doc)
 			if m == nil {
 				continue
 			}

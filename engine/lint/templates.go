@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
@@ -100,8 +101,8 @@ func (l *linter) renderError(folder string, err error) {
 }
 
 var (
-	crdHook     = regexp.MustCompile(`"?helm\.sh/hook"?:\s+crd-install`)
-	releaseTime = regexp.MustCompile(`\.Release\.Time`)
+	crdHook     = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`"?helm\.sh/hook"?:\s+crd-install`) })
+	releaseTime = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\.Release\.Time`) })
 )
 
 // source checks a template's own text.
@@ -109,10 +110,10 @@ func (l *linter) source(t *chart.File) {
 	if ext := filepath.Ext(t.Name); !slices.Contains([]string{".yaml", ".yml", ".tpl", ".txt"}, ext) {
 		l.check(Error, t.Name, fmt.Errorf("file extension '%s' not valid. Valid extensions are .yaml, .yml, .tpl, or .txt", ext))
 	}
-	if crdHook.Match(t.Data) {
+	if crdHook().Match(t.Data) {
 		l.check(Warning, t.Name, errors.New("manifest is a crd-install hook. This hook is no longer supported in v3 and all CRDs should also exist the crds/ directory at the top level of the chart"))
 	}
-	if releaseTime.Match(t.Data) {
+	if releaseTime().Match(t.Data) {
 		l.check(Error, t.Name, errors.New(".Release.Time has been removed in v3, please replace with the `now` function in your templates"))
 	}
 }

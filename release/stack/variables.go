@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // variables replace ${NAME} in texts. A variable of the shell comes before one that
@@ -32,7 +33,9 @@ func (v variables) get(name string) (string, bool) {
 }
 
 // variable is $$, ${NAME}, ${NAME:-default} or ${NAME:?message}, as in shells.
-var variable = regexp.MustCompile(`\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)([^}]*))?\}`)
+var variable = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)([^}]*))?\}`)
+})
 
 // replace returns the tree with the variables of all its texts, keys left out,
 // replaced. path is for errors.
@@ -66,11 +69,11 @@ func (v variables) replace(path string, tree any) (any, error) {
 
 func (v variables) text(path, s string) (string, error) {
 	var failed error
-	out := variable.ReplaceAllStringFunc(s, func(found string) string {
+	out := variable().ReplaceAllStringFunc(s, func(found string) string {
 		if found == "$$" {
 			return "$"
 		}
-		m := variable.FindStringSubmatch(found)
+		m := variable().FindStringSubmatch(found)
 		name, operator, rest := m[1], m[2], m[3]
 		value, ok := v.get(name)
 		switch {
