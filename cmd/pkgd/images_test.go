@@ -156,19 +156,19 @@ func TestRegistries(t *testing.T) {
 	m.pullSecrets(t, w)
 	w.connects.Store(0)
 	image := "example.com/shop:1"
-	m.pkg("install", "shop", "testdata/moving", "--set", "image="+image)
+	m.pkg("install", "shop", "testdata/moving", "--set", "image="+image, "--timeout", "30s")
 	if w.connects.Load() == 0 {
 		t.Error("the proxy was not asked")
 	}
 	second := w.push("shop:1", "2")
-	m.pkg("upgrade", "shop", "testdata/moving", "--set", "image="+image+",turn=2")
+	m.pkg("upgrade", "shop", "testdata/moving", "--set", "image="+image+",turn=2", "--timeout", "30s")
 	if got := m.movingImage(); got != "example.com/shop@"+second {
 		t.Errorf("after the tag moved %s runs, want %s", got, second)
 	}
 	m.pkg("image", "prune")
 	w.example.CloseClientConnections()
 	w.example.Close()
-	if r := m.try("pkg", "rollback", "shop", "1"); r.code != 0 || !strings.Contains(r.stderr, first) {
+	if r := m.try("pkg", "rollback", "shop", "1", "--timeout", "30s"); r.code != 0 || !strings.Contains(r.stderr, first) {
 		t.Errorf("rollback: %d\n%s", r.code, r.stderr)
 	}
 	if got := m.movingImage(); got != "example.com/shop@"+first {
