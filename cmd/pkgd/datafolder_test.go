@@ -148,7 +148,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	t.Logf("refused after %d writes: %s", written-1, refused.stderr)
 	m.kubectl("get", "configmap", "before") // reads go on
-	m.fails(1, []string{"no space left"}, "install", "bundled/nginx", "--no-wait")
+	m.fails(1, []string{"no space left"}, "install", "bundled/nginx", "--no-wait", "--set-file", `content.index\.html=`+big)
 	if err := os.Remove(balloon); err != nil {
 		t.Fatal(err)
 	}

@@ -187,7 +187,15 @@ func TestPodsLeaveNothing(t *testing.T) {
 		})
 		return append(own, rules(t)...)
 	}
+	idle := func() error { // the Service has no endpoints, and its rules say so
+		if all := rules(t); !slices.ContainsFunc(all, func(s string) bool { return strings.HasSuffix(s, " empty with 1 elements") }) {
+			return fmt.Errorf("the rules have endpoints: %q", all)
+		}
+		return nil
+	}
+	eventually(t, 10*time.Second, idle)
 	held := []float64{round(pods)}
+	eventually(t, 10*time.Second, idle)
 	before := seen()
 	for range rounds {
 		held = append(held, round(pods))
