@@ -14,7 +14,7 @@ demo: deps build        ## start a cluster, install MySQL, ask it something
 test e2e: export PATH := $(PATH):$(CURDIR)/bin/tools
 
 test: testdeps build tools   ## all tests
-	CGO_ENABLED=0 $(GO) test -timeout 30m ./...
+	CGO_ENABLED=0 $(GO) test -timeout 45m ./...
 
 build: bin/pkg bin/pkgd bin/pkg-kubectl bin/pkg-repo   ## all programs into bin/
 
@@ -58,7 +58,7 @@ lint:                   ## formatting, vet, linters
 	@bash .ci/lint
 
 e2e: testdeps build tools    ## the main path with the real programs, verbosely
-	CGO_ENABLED=0 $(GO) test -timeout 30m -count=1 -v ./cmd/pkgd/... ./cmd/pkg/...
+	CGO_ENABLED=0 $(GO) test -timeout 45m -count=1 -v ./cmd/pkgd/... ./cmd/pkg/...
 
 # The tests of releases, with the same code, on kube-apiserver, kube-controller-manager,
 # kube-scheduler and etcd; pods are marked ready by a stand-in for the nodes.
