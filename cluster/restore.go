@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/seed38700745/pkg/cluster/api"
 	"github.com/seed38700745/pkg/cluster/api/crd"
 	"github.com/seed38700745/pkg/cluster/backup"
@@ -100,7 +98,7 @@ func Restore(ctx context.Context, file, home string, replace bool) (*Restored, e
 	if err := os.RemoveAll(tmp); err != nil {
 		return nil, err
 	}
-	return r, syncFolder(home)
+	return r, archive.Sync(home)
 }
 
 // verify reads all of a backup, and refuses those of newer stores.
@@ -219,7 +217,7 @@ func putInPlace(from, home string) error {
 			return err
 		}
 	}
-	return syncFolder(home)
+	return archive.Sync(home)
 }
 
 func putVolumes(from, to string) error {
@@ -239,19 +237,7 @@ func putVolumes(from, to string) error {
 			return err
 		}
 	}
-	return syncFolder(to)
-}
-
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := unix.Syncfs(int(f.Fd())); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	return nil
+	return archive.Sync(to)
 }
 
 // adapt moves the objects of a store's file.

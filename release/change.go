@@ -118,8 +118,7 @@ func (r *Releases) perform(ctx context.Context, c *change) error {
 	if err := r.await(ctx, c, a); err != nil {
 		return err
 	}
-	before := c.next.Chart
-	if err := r.noteImages(ctx, c.next, c.plan.items()); err != nil || c.next.Chart == before {
+	if news, err := r.noteImages(ctx, c.next, c.plan.items()); err != nil || !news {
 		return err
 	}
 	return r.store.update(ctx, c.next, "")
@@ -140,7 +139,7 @@ func (r *Releases) applyBetweenHooks(ctx context.Context, c *change, a *applier)
 		if err := r.await(ctx, c, a); err != nil {
 			return err
 		}
-		if err := r.noteImages(ctx, c.next, c.plan.items()); err != nil {
+		if _, err := r.noteImages(ctx, c.next, c.plan.items()); err != nil {
 			return err
 		}
 	}

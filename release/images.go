@@ -58,18 +58,19 @@ func (r *Release) needs() []string {
 	return out
 }
 
-// noteImages writes into a revision, which is not stored here, what its pods run.
-func (r *Releases) noteImages(ctx context.Context, next *Release, items []*Item) error {
+// noteImages writes into a revision, which is not stored here, what its pods run, and
+// tells whether that is news.
+func (r *Releases) noteImages(ctx context.Context, next *Release, items []*Item) (news bool, err error) {
 	found, err := r.runningImages(ctx, items)
 	if err != nil {
-		return fmt.Errorf("images of the release: %w", err)
+		return false, fmt.Errorf("images of the release: %w", err)
 	}
 	if next.Chart == nil || next.Chart.Metadata == nil || maps.Equal(found, next.Images()) {
-		return nil
+		return false, nil
 	}
 	data, err := json.Marshal(found)
 	if err != nil {
-		return err
+		return false, err
 	}
 	notes := maps.Clone(next.Chart.Metadata.Annotations)
 	if notes == nil {
@@ -81,7 +82,7 @@ func (r *Releases) noteImages(ctx context.Context, next *Release, items []*Item)
 	}
 	next.Chart = chart.Clone(next.Chart)
 	next.Chart.Metadata.Annotations = notes
-	return nil
+	return true, nil
 }
 
 // runningImages asks the pods of the items for the digests of their images.

@@ -310,13 +310,6 @@ func (l *localCluster) restore(ctx context.Context, a *app, file string, force, 
 		fmt.Fprintln(a.Err, "pkg cluster start starts it")
 		return nil
 	}
-	if err := l.start(ctx); err != nil {
-		return err
-	}
-	record, err := l.record()
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(a.Err, "started the cluster in %s at %s (pkg cluster stop ends it)\n", l.home, record.Server())
-	return nil
+	_, err := l.startAndTell(ctx, a)
+	return err
 }

@@ -132,19 +132,28 @@ func (l *localCluster) startCommand(ctx context.Context, a *app, f *startFlags, 
 	if err := l.keepCredentials(a); err != nil {
 		return err
 	}
-	if err := l.start(ctx); err != nil {
-		return err
-	}
-	record, err := l.record()
+	record, err := l.startAndTell(ctx, a)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.Err, "started the cluster in %s at %s (pkg cluster stop ends it)\n", l.home, record.Server())
 	l.tellGroup(a)
 	if !told && l.systemd.Runs() && !l.systemd.Enabled(record.ID) {
 		fmt.Fprintln(a.Err, "it does not start with the machine: pkg cluster enable changes that")
 	}
 	return nil
+}
+
+// startAndTell starts the cluster and says where it is.
+func (l *localCluster) startAndTell(ctx context.Context, a *app) (*instance.Record, error) {
+	if err := l.start(ctx); err != nil {
+		return nil, err
+	}
+	record, err := l.record()
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(a.Err, "started the cluster in %s at %s (pkg cluster stop ends it)\n", l.home, record.Server())
+	return record, nil
 }
 
 // keep notes in the cluster's settings what the flags choose, and tells whether

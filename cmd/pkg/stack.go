@@ -86,37 +86,27 @@ func newStackPlanCommand(a *app) *cobra.Command {
 
 func newStackApplyCommand(a *app) *cobra.Command {
 	o := &stackOptions{}
-	cmd := &cobra.Command{
-		Use:     "apply [FILE]",
-		Short:   "make the cluster have what a stack's file says",
-		Example: "  pkg stack apply shop.yaml -e production",
-		Args:    a.argCount(0, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := a.stackRunner(cmd.Context(), o, args, true)
-			if err != nil {
-				return err
-			}
-			return r.Apply(cmd.Context())
-		},
-	}
-	o.add(cmd)
+	cmd := stackChangeCommand(a, o, "apply", "make the cluster have what a stack's file says", (*stack.Runner).Apply)
 	cmd.Flags().IntVar(&o.atOnce, "concurrency", 4, "how many releases are worked on side by side")
 	return cmd
 }
 
 func newStackDeleteCommand(a *app) *cobra.Command {
-	o := &stackOptions{}
+	return stackChangeCommand(a, &stackOptions{}, "delete", "uninstall all releases of a stack", (*stack.Runner).Delete)
+}
+
+func stackChangeCommand(a *app, o *stackOptions, name, short string, do func(*stack.Runner, context.Context) error) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "delete [FILE]",
-		Short:   "uninstall all releases of a stack",
-		Example: "  pkg stack delete shop.yaml",
+		Use:     name + " [FILE]",
+		Short:   short,
+		Example: "  pkg stack " + name + " shop.yaml -e production",
 		Args:    a.argCount(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := a.stackRunner(cmd.Context(), o, args, true)
 			if err != nil {
 				return err
 			}
-			return r.Delete(cmd.Context())
+			return do(r, cmd.Context())
 		},
 	}
 	o.add(cmd)

@@ -43,27 +43,9 @@ func (s *state) node(dot any, node parse.Node) jump {
 			s.print(v)
 		}
 	case *parse.IfNode:
-		mark := len(s.vars)
-		v := s.pipeline(dot, node.Pipe)
-		j := noJump
-		if truth(v) {
-			j = s.list(dot, node.List)
-		} else if node.ElseList != nil {
-			j = s.list(dot, node.ElseList)
-		}
-		s.vars = s.vars[:mark]
-		return j
+		return s.branch(dot, &node.BranchNode, false)
 	case *parse.WithNode:
-		mark := len(s.vars)
-		v := s.pipeline(dot, node.Pipe)
-		j := noJump
-		if truth(v) {
-			j = s.list(v, node.List)
-		} else if node.ElseList != nil {
-			j = s.list(dot, node.ElseList)
-		}
-		s.vars = s.vars[:mark]
-		return j
+		return s.branch(dot, &node.BranchNode, true)
 	case *parse.RangeNode:
 		return s.rangeOver(dot, node)
 	case *parse.TemplateNode:
@@ -221,6 +203,23 @@ func (l *loop) reflected(v reflect.Value) {
 	default:
 		refuse("range over " + v.Type().String())
 	}
+}
+
+// branch runs an if, or a with, whose list has the condition as its dot.
+func (s *state) branch(dot any, node *parse.BranchNode, with bool) jump {
+	mark := len(s.vars)
+	v := s.pipeline(dot, node.Pipe)
+	j := noJump
+	switch {
+	case truth(v) && with:
+		j = s.list(v, node.List)
+	case truth(v):
+		j = s.list(dot, node.List)
+	case node.ElseList != nil:
+		j = s.list(dot, node.ElseList)
+	}
+	s.vars = s.vars[:mark]
+	return j
 }
 
 // truth is what if and with decide by.

@@ -124,42 +124,67 @@ func (r *Runner) planRemoval(ctx context.Context, id ID) (Change, error) {
 	return Change{Action: Uninstall, ID: id, Result: result}, err
 }
 
-// plan decides what becomes of one release of the file.
-func (r *Runner) plan(ctx context.Context, rel Release) (Change, error) {
+// decide finds what becomes of one release of the file, as far as its history and its
+// declaration tell.
+func (r *Runner) decide(ctx context.Context, rel Release) (Change, *release.Releases, error) {
 	out := Change{ID: rel.ID(), Needs: rel.Needs}
 	releases, err := r.Releases(rel.Namespace, rel.Name)
 	if err != nil {
-		return out, err
+		return out, nil, err
 	}
 	if out.chart, err = r.Chart(ctx, rel); err != nil {
-		return out, err
+		return out, nil, err
 	}
 	if out.chart.Source.Declared, err = declared(out.chart); err != nil {
-		return out, err
+		return out, nil, err
 	}
-	o := r.options(rel)
-	o.DryRun = release.DryRunServer
 	history, err := releases.History(ctx, rel.Name)
 	var missing *release.NotFoundError
 	if err != nil && !errors.As(err, &missing) {
-		return out, err
+		return out, nil, err
 	}
-	if owner := ownerOf(history); owner != "" && owner != r.Stack.Name && !o.TakeOwnership {
-		return out, fmt.Errorf("it belongs to the stack %s; --take-ownership makes it part of %s", owner, r.Stack.Name)
+	if owner := ownerOf(history); owner != "" && owner != r.Stack.Name && !r.Options.TakeOwnership {
+		return out, nil, fmt.Errorf("it belongs to the stack %s; --take-ownership makes it part of %s", owner, r.Stack.Name)
 	}
 	switch {
 	case installs(history):
 		out.Action = Install
-		out.Result, err = releases.Install(ctx, rel.Name, out.chart, release.InstallOptions{Options: o, CreateNamespace: true, Replace: true})
 	case r.sameDeclaration(history[len(history)-1], out.chart.Source.Declared):
 		out.Action = Repair
-		if out.Result, err = releases.Drift(ctx, rel.Name, o); err == nil && !changes(out.Result) {
-			out.Action = Unchanged
-		}
 	default:
 		out.Action = Upgrade
-		out.Result, err = releases.Upgrade(ctx, rel.Name, out.chart, release.UpgradeOptions{Options: o, Reuse: release.ReuseNone})
 	}
+	return out, releases, nil
+}
+
+// perform does what was decided, or with a dry run only plans it.
+func (c *Change) perform(ctx context.Context, releases *release.Releases, o release.Options) (err error) {
+	name := c.ID.Name
+	switch {
+	case c.Action == Install:
+		c.Result, err = releases.Install(ctx, name, c.chart, release.InstallOptions{Options: o, CreateNamespace: true, Replace: true})
+	case c.Action == Upgrade:
+		c.Result, err = releases.Upgrade(ctx, name, c.chart, release.UpgradeOptions{Options: o, Reuse: release.ReuseNone})
+	case o.DryRun != release.DryRunNone:
+		c.Result, err = releases.Drift(ctx, name, o)
+	default: // also waits until it is ready
+		c.Result, err = releases.Repair(ctx, name, o)
+	}
+	if err == nil && c.Action == Repair && !changes(c.Result) {
+		c.Action = Unchanged
+	}
+	return err
+}
+
+// plan is decide with a dry run of it.
+func (r *Runner) plan(ctx context.Context, rel Release) (Change, error) {
+	out, releases, err := r.decide(ctx, rel)
+	if err != nil {
+		return out, err
+	}
+	o := r.options(rel)
+	o.DryRun = release.DryRunServer
+	err = out.perform(ctx, releases, o)
 	var kind *release.MissingKindError
 	if errors.As(err, &kind) && len(rel.Needs) > 0 {
 		out.Action, out.Result, out.Why = Later, nil, kind.Error()
@@ -296,32 +321,17 @@ func needsFailed(rel Release, failed map[ID]error) error {
 	return nil
 }
 
-// apply works on one release. It is planned anew: what it needs may have changed what
-// its templates look up.
+// apply works on one release, once what it needs is there.
 func (r *Runner) apply(ctx context.Context, rel Release) error {
-	c, err := r.plan(ctx, rel)
+	c, releases, err := r.decide(ctx, rel)
 	if err != nil {
 		return err
 	}
-	releases, err := r.Releases(rel.Namespace, rel.Name)
-	if err != nil {
+	if err := c.perform(ctx, releases, r.options(rel)); err != nil {
 		return err
 	}
-	o := r.options(rel)
-	switch c.Action {
-	case Install:
-		_, err = releases.Install(ctx, rel.Name, c.chart, release.InstallOptions{Options: o, CreateNamespace: true, Replace: true})
-	case Upgrade:
-		_, err = releases.Upgrade(ctx, rel.Name, c.chart, release.UpgradeOptions{Options: o, Reuse: release.ReuseNone})
-	case Later:
-		return errors.New(c.Why)
-	default: // also waits until it is ready
-		_, err = releases.Repair(ctx, rel.Name, o)
-	}
-	if err == nil {
-		r.Say(fmt.Sprintf("%s: %s", rel.ID(), past(c.Action)))
-	}
-	return err
+	r.Say(fmt.Sprintf("%s: %s", rel.ID(), past(c.Action)))
+	return nil
 }
 
 func past(a Action) string {

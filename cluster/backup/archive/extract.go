@@ -29,7 +29,12 @@ func (a *Reader) Extract(ctx context.Context, dir string) error {
 	if err := x.run(); err != nil {
 		return err
 	}
-	f, err := root.Open(".")
+	return Sync(dir)
+}
+
+// Sync returns when the file system of a folder is on disk.
+func Sync(dir string) error {
+	f, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
