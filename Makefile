@@ -5,7 +5,7 @@ VERSION ?= 0.1.0-dev
 GO      ?= go
 LDFLAGS := -s -w -X github.com/seed38700745/pkg/cmd/internal/version.Version=$(VERSION)
 
-.PHONY: demo test test-kubernetes build generate lint e2e bench corpus deps testdeps tools clean
+.PHONY: demo test test-kubernetes build generate lint e2e bench corpus deps testdeps benchdeps tools clean
 
 demo: deps build        ## start a cluster, install MySQL, ask it something
 	@bash .ci/demo
@@ -34,6 +34,9 @@ deps:                   ## the Debian packages that building and running need
 
 testdeps:               ## and those that the tests need
 	@bash .ci/deps test
+
+benchdeps:              ## and those that the benchmarks need
+	@bash .ci/deps bench
 
 # Go's own build cache decides what is out of date, so these always run.
 .PHONY: bin/pkg bin/pkgd bin/pkg-kubectl bin/pkg-repo cmd/pkgd/programs/shim cmd/pkgd/programs/helper
@@ -71,7 +74,7 @@ KUBERNETES_TESTS = Credentials|Life|Waiting|HelmsWait|GoBack|FailingHook|Ownersh
 corpus: build           ## render a corpus of public charts, where there is one
 	bash .ci/corpus
 
-bench: deps build tools       ## speed and size, against peers where they can be run
+bench: benchdeps build tools       ## speed and size, against peers where they can be run
 	bash .ci/bench
 
 clean:

@@ -84,7 +84,9 @@ func (s *Server) serveMetadata(w *recorder, r *http.Request, tenant string, rest
 			s.writeFailure(w, fmt.Errorf("chart %s: %w", rest[0], depot.ErrNotFound))
 			return
 		}
-		writeRaw(w, http.StatusOK, depot.ListJSON(list))
+		var out bytes.Buffer
+		depot.WriteList(&out, list)
+		writeRaw(w, http.StatusOK, out.Bytes())
 	case 2, 3:
 		e, err := s.charts.Find(tenant, rest[0], rest[1])
 		switch {
@@ -122,7 +124,7 @@ func (s *Server) listCharts(w *recorder, r *http.Request, tenant string) {
 			out.WriteByte(',')
 		}
 		fmt.Fprintf(out, "%q:", name)
-		out.Write(depot.ListJSON(list))
+		depot.WriteList(out, list)
 	}
 	out.WriteByte('}')
 	writeRaw(w, http.StatusOK, out.Bytes())

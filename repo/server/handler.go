@@ -1,12 +1,13 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,8 +27,11 @@ func (s *Server) Handler() http.Handler {
 			writeError(w, http.StatusTooManyRequests, "too many requests")
 			return
 		}
+		if r.ProtoMajor >= 2 {
+			w.steady = &steadyWriter{to: out, control: http.NewResponseController(out), patience: s.config.Patience}
+		}
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = &steadyBody{ReadCloser: r.Body, control: http.NewResponseController(out)}
+			r.Body = &steadyBody{ReadCloser: r.Body, control: http.NewResponseController(out), patience: s.config.Patience}
 		}
 		s.route(w, r)
 	})
@@ -37,6 +41,7 @@ func (s *Server) Handler() http.Handler {
 type recorder struct {
 	http.ResponseWriter
 	status int
+	steady *steadyWriter // nil for HTTP/1, whose connections see to it
 }
 
 func (w *recorder) WriteHeader(status int) {
@@ -44,34 +49,22 @@ func (w *recorder) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
+func (w *recorder) Write(p []byte) (int, error) {
+	if w.steady != nil {
+		return w.steady.Write(p)
+	}
+	return w.ResponseWriter.Write(p)
+}
+
 // ReadFrom keeps sendfile(2) for downloads.
-func (w *recorder) ReadFrom(r io.Reader) (int64, error) { return io.Copy(w.ResponseWriter, r) }
+func (w *recorder) ReadFrom(r io.Reader) (int64, error) {
+	if w.steady != nil {
+		return io.Copy(w.steady, r)
+	}
+	return io.Copy(w.ResponseWriter, r)
+}
 
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// bodyPause is how long a client may send nothing in the middle of a body.
-const bodyPause = 30 * time.Second
-
-// steadyBody ends uploads of clients that stop sending.
-type steadyBody struct {
-	io.ReadCloser
-	control *http.ResponseController
-	read    int
-}
-
-func (b *steadyBody) Read(p []byte) (int, error) {
-	const often = 1 << 20 // bytes between two looks at the clock
-	if b.read == 0 || b.read > often {
-		b.read = 0
-		_ = b.control.SetReadDeadline(time.Now().Add(bodyPause)) // not over a recorded connection
-	}
-	n, err := b.ReadCloser.Read(p)
-	b.read += max(n, 1)
-	if errors.Is(err, io.EOF) {
-		_ = b.control.SetReadDeadline(time.Time{})
-	}
-	return n, err
-}
 
 // route finds what a path means. Paths are cleaned before they get here or refused:
 // a name with dots cannot leave its folder.
@@ -165,15 +158,19 @@ func (s *Server) serveIndex(w *recorder, r *http.Request, tenant string) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	body := x.Gzip
-	if acceptsGzip(r) {
+	zipped := acceptsGzip(r)
+	size := x.Size
+	if zipped {
 		h.Set("Content-Encoding", "gzip")
-	} else {
-		body = x.Plain()
+		size = int64(len(x.Gzip))
 	}
-	h.Set("Content-Length", fmt.Sprint(len(body)))
-	if r.Method == http.MethodGet {
-		_, _ = w.Write(body) // the client may have gone
+	h.Set("Content-Length", strconv.FormatInt(size, 10))
+	switch {
+	case r.Method == http.MethodHead:
+	case zipped:
+		_, _ = w.Write(x.Gzip) // the client may have gone
+	default:
+		_, _ = x.WriteTo(w)
 	}
 }
 
@@ -198,6 +195,17 @@ func acceptsGzip(r *http.Request) bool {
 }
 
 func (s *Server) serveFile(w *recorder, r *http.Request, tenant, file string) {
+	buf := buffers.Get().(*[together]byte)
+	defer buffers.Put(buf)
+	if small, ok := s.charts.ReadSmall(tenant, file, buf[:]); ok {
+		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
+			c.hold()
+			defer func() { _ = c.release() }() // the client may have gone
+		}
+		s.fileHead(w, r, file, small.Entry, small.Same)
+		http.ServeContent(w, r, "", small.Modified, bytes.NewReader(small.Data))
+		return
+	}
 	f, e, err := s.charts.OpenFile(tenant, file)
 	if err != nil {
 		s.writeFailure(w, err)
@@ -209,20 +217,26 @@ func (s *Server) serveFile(w *recorder, r *http.Request, tenant, file string) {
 		s.writeFailure(w, err)
 		return
 	}
+	// Overwritten a moment ago, the file is not yet the index's.
+	s.fileHead(w, r, file, e, info.Size() == e.Size && info.ModTime().Equal(e.Created))
+	http.ServeContent(w, r, "", info.ModTime(), f)
+}
+
+// fileHead sets the headers of a chart, or of its provenance; known says that its content
+// is the entry's.
+func (s *Server) fileHead(w *recorder, r *http.Request, file string, e *depot.Entry, known bool) {
 	h := w.Header()
-	h.Set("Content-Type", "application/x-tar")
 	if strings.HasSuffix(file, ".prov") {
 		h.Set("Content-Type", "application/pgp-signature")
-	} else {
-		if r.Method == http.MethodGet {
-			s.metrics.pulls.Add(1)
-		}
-		// Overwritten a moment ago, the file is not yet the index's.
-		if info.Size() == e.Size && info.ModTime().Equal(e.Created) {
-			h.Set("ETag", `"sha256:`+e.Digest+`"`)
-		}
+		return
 	}
-	http.ServeContent(w, r, "", info.ModTime(), f)
+	h.Set("Content-Type", "application/x-tar")
+	if r.Method == http.MethodGet {
+		s.metrics.pulls.Add(1)
+	}
+	if known {
+		h.Set("ETag", `"sha256:`+e.Digest+`"`)
+	}
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
@@ -235,7 +249,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 
 func writeRaw(w http.ResponseWriter, status int, data []byte) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	w.WriteHeader(status)
 	_, _ = w.Write(data) // the client may have gone
 }

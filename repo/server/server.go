@@ -49,8 +49,9 @@ type Config struct {
 	TLSCert, TLSKey string // PEM files
 	TLSSelfMade     bool   // a certificate made at the first start, kept in the folder
 
-	Rate     float64 // requests a second from one address; 0 is no limit
-	AuditLog string  // file that gets a JSON line for every write; "" is none
+	Patience time.Duration // how long a client may move nothing; 0 is DefaultPatience
+	Rate     float64       // requests a second from one address; 0 is no limit
+	AuditLog string        // file that gets a JSON line for every write; "" is none
 	Log      *slog.Logger
 }
 
@@ -70,6 +71,7 @@ type Server struct {
 // Open opens the folder. Nothing listens yet.
 func Open(c Config) (*Server, error) {
 	c.Listen = cmp.Or(c.Listen, DefaultListen)
+	c.Patience = cmp.Or(c.Patience, DefaultPatience)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -122,10 +124,7 @@ func (s *Server) Listen() (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.tls != nil {
-		l = tls.NewListener(l, s.tls)
-	}
-	return l, nil
+	return listener{l.(*net.TCPListener), s.config.Patience}, nil
 }
 
 // Scheme is "http" or "https".
@@ -136,8 +135,8 @@ func (s *Server) Scheme() string {
 	return "http"
 }
 
-// Times that a connection may take. Bodies have none of their own, but must keep
-// coming: see steadyBody.
+// Times that a connection may take. Transfers have none of their own, but must go on:
+// see conn and steadyBody.
 const (
 	headerTime   = 10 * time.Second
 	idleTime     = 2 * time.Minute
@@ -148,13 +147,18 @@ const (
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	web := &http.Server{
 		Handler: s.Handler(), ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: 64 << 10,
+		ConnContext: withConn, TLSConfig: s.tls,
 		ErrorLog: slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.charts.Run(ctx) })
 	group.Go(func() error { return s.registry.Run(ctx) })
 	group.Go(func() error {
-		if err := web.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		serve := web.Serve
+		if s.tls != nil { // with HTTP/2
+			serve = func(l net.Listener) error { return web.ServeTLS(l, "", "") }
+		}
+		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
 		}
 		return nil

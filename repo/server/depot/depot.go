@@ -83,6 +83,7 @@ type Depot struct {
 	checks chan struct{}
 
 	scratch sync.Pool // of *scratch
+	packers sync.Pool // of *packer
 
 	mu      sync.RWMutex
 	tenants map[string]*tenant // guarded by mu
@@ -108,6 +109,7 @@ func Open(c Config) (*Depot, error) {
 		tenants: map[string]*tenant{},
 		syncers: map[string]*syncer{},
 		scratch: sync.Pool{New: newScratch},
+		packers: sync.Pool{New: newPacker},
 	}
 	if err := d.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("chart folder %s: %w", c.Dir, err), d.Close())

@@ -253,19 +253,6 @@ func (d *Depot) Delete(tenant, name, version string) error {
 	return d.sync(t.dir)
 }
 
-// OpenFile opens a stored archive, or its provenance when the name ends in .prov.
-func (d *Depot) OpenFile(tenant, file string) (*os.File, *Entry, error) {
-	e, err := d.File(tenant, strings.TrimSuffix(file, ".prov"))
-	if err != nil {
-		return nil, nil, err
-	}
-	f, err := os.Open(filepath.Join(d.tenant(tenant).dir, file))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("%s: %w", file, ErrNotFound)
-	}
-	return f, e, err
-}
-
 // makeTenantDir makes a tenant's folder durable.
 func (d *Depot) makeTenantDir(name string) error {
 	dir := d.config.Dir
@@ -295,18 +282,4 @@ func (d *Depot) makeTenantDir(name string) error {
 		d.tenantOrNew(at)
 	}
 	return nil
-}
-
-// Load unpacks a stored chart.
-func (d *Depot) Load(tenant string, e *Entry) (*chart.Chart, error) {
-	f, _, err := d.OpenFile(tenant, e.File)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	c, err := chart.LoadArchive(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", e.File, err)
-	}
-	return c, nil
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // scan reads a tenant's folder and those below it. Archives that known has with
-// the same size and time are not opened.
+// the same size, time and inode are not opened.
 func (d *Depot) scan(name string, known map[seenKey]*Entry) error {
 	t := d.tenantOrNew(name)
 	if err := d.watch.add(t.dir, name); err != nil {
@@ -46,7 +46,7 @@ func (d *Depot) scan(name string, known map[seenKey]*Entry) error {
 		if err != nil {
 			continue // gone meanwhile
 		}
-		if e := known[seenKey{name, file}]; e != nil && e.Size == info.Size() && e.Created.Equal(info.ModTime()) {
+		if e := known[seenKey{name, file}]; e != nil && e.is(info) {
 			t.add(e)
 			continue
 		}
@@ -93,7 +93,7 @@ func (d *Depot) look(t *tenant, file string) {
 	t.mu.RLock()
 	have := t.files[file]
 	t.mu.RUnlock()
-	if err == nil && have != nil && have.Size == info.Size() && have.Created.Equal(info.ModTime()) {
+	if err == nil && have != nil && have.is(info) {
 		return
 	}
 	memory := d.scratch.Get().(*scratch)

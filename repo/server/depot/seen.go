@@ -2,14 +2,13 @@ package depot
 
 import (
 	"bufio"
-	"bytes"
-	"encoding/json"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"io/fs"
 	"os"
-	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,15 +16,22 @@ import (
 )
 
 // seenLog remembers what was read from archives, so that the next start opens
-// none of them. One line is one archive:
+// none of them. It begins with seenFormat; then each archive is a record:
 //
-//	crc32 of the rest in hex, " ", JSON of seenEntry, "\n"
+//	uint32 length of the rest, uint32 its crc32, both little endian
+//	uvarint: archive's size, inode, modification time in ns, 1 for deprecated
+//	sha256 of the archive, 32 bytes
+//	uvarint length and text: tenant, file, name, version, description, app version,
+//	keywords joined by NUL
+//	the entry's JSON
 //
-// It is a cache and never synced: a line that does not check, or whose archive has
-// another size or time, is worth nothing.
+// It is a cache and never synced. Records are read up to the first one that does not
+// check, as a crash leaves it; one whose archive has another size, time or inode is
+// worth nothing.
 type seenLog struct {
-	path  string
-	lines int // that the file had when it was opened
+	path    string
+	records int // that the file had when it was opened
+	torn    bool
 
 	mu   sync.Mutex
 	file *os.File // guarded by mu; nil until compact
@@ -33,85 +39,119 @@ type seenLog struct {
 	fresh bool
 }
 
-// seenKey finds an archive's line.
+// seenFormat changes with the format of records.
+const seenFormat = "pkg index 2\n"
+
+// seenHead is a record's length and checksum, in bytes.
+const seenHead = 8
+
+// seenKey finds an archive's record.
 type seenKey struct{ tenant, file string }
-
-type seenEntry struct {
-	Tenant  string          `json:"t,omitempty"`
-	File    string          `json:"f"`
-	Name    string          `json:"n"`
-	Version string          `json:"v"`
-	Digest  string          `json:"d"`
-	Size    int64           `json:"s"`
-	Created time.Time       `json:"c"`
-	JSON    json.RawMessage `json:"j"`
-
-	Description string   `json:"desc,omitempty"`
-	AppVersion  string   `json:"app,omitempty"`
-	Keywords    []string `json:"words,omitempty"`
-	Deprecated  bool     `json:"old,omitempty"`
-}
-
-// maxSeenLine bounds a line; entries beyond it are read from their archive.
-const maxSeenLine = 4 << 20
 
 func openSeenLog(path string) (*seenLog, map[seenKey]*Entry, error) {
 	l, known := &seenLog{path: path}, map[seenKey]*Entry{}
-	data, err := os.Open(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return l, known, nil
+	}
+	if err != nil {
 		return nil, nil, err
-	default:
-		lines := bufio.NewScanner(data)
-		lines.Buffer(make([]byte, 1<<16), maxSeenLine)
-		for lines.Scan() {
-			l.lines++
-			if tenant, e := parseSeen(lines.Bytes()); e != nil {
-				known[seenKey{tenant, e.File}] = e
-			}
+	}
+	if len(data) < len(seenFormat) || string(data[:len(seenFormat)]) != seenFormat {
+		l.torn = true
+		return l, known, nil
+	}
+	data = data[len(seenFormat):]
+	known = make(map[seenKey]*Entry, len(data)/1000)
+	for len(data) > 0 {
+		tenant, e, size := readSeen(data)
+		if e == nil {
+			l.torn = true
+			break
 		}
-		if err := data.Close(); err != nil {
-			return nil, nil, err
-		}
+		known[seenKey{tenant, e.File}] = e
+		data = data[size:]
+		l.records++
 	}
 	return l, known, nil
 }
 
-func parseSeen(line []byte) (string, *Entry) {
-	sum, rest, ok := bytes.Cut(line, []byte(" "))
-	if !ok {
-		return "", nil
+// seenReader takes a record apart. What does not fit sets bad.
+type seenReader struct {
+	data []byte
+	bad  bool
+}
+
+func (r *seenReader) number() uint64 {
+	v, n := binary.Uvarint(r.data)
+	if n <= 0 {
+		r.bad = true
+		return 0
 	}
-	want, err := strconv.ParseUint(string(sum), 16, 32)
-	if err != nil || crc32.ChecksumIEEE(rest) != uint32(want) {
-		return "", nil
+	r.data = r.data[n:]
+	return v
+}
+
+func (r *seenReader) take(n uint64) []byte {
+	if n > uint64(len(r.data)) {
+		r.bad = true
+		return nil
 	}
-	var s seenEntry
-	if err := json.Unmarshal(rest, &s); err != nil {
-		return "", nil
+	out := r.data[:n:n]
+	r.data = r.data[n:]
+	return out
+}
+
+// readSeen reads the first record, and tells how long it is. Without a whole one there
+// is no entry. The entry's JSON is a part of data.
+func readSeen(data []byte) (tenant string, e *Entry, size int) {
+	if len(data) < seenHead {
+		return "", nil, 0
 	}
-	v, err := semver.NewVersion(s.Version)
-	if err != nil {
-		return "", nil
+	length := int(binary.LittleEndian.Uint32(data))
+	if length > len(data)-seenHead || crc32.ChecksumIEEE(data[seenHead:seenHead+length]) != binary.LittleEndian.Uint32(data[4:]) {
+		return "", nil, 0
 	}
-	return s.Tenant, &Entry{
-		Name: s.Name, Version: s.Version, File: s.File, Digest: s.Digest,
-		Size: s.Size, Created: s.Created, JSON: s.JSON, semver: v,
-		Description: s.Description, AppVersion: s.AppVersion, Keywords: s.Keywords, Deprecated: s.Deprecated,
+	r := seenReader{data: data[seenHead : seenHead+length]}
+	e = &Entry{
+		Size: int64(r.number()), inode: r.number(), Created: time.Unix(0, int64(r.number())).UTC(), Deprecated: r.number() == 1,
+		Digest: hex.EncodeToString(r.take(32)),
 	}
+	var words string
+	for _, text := range []*string{&tenant, &e.File, &e.Name, &e.Version, &e.Description, &e.AppVersion, &words} {
+		*text = string(r.take(r.number()))
+	}
+	e.JSON = r.data
+	if words != "" {
+		e.Keywords = strings.Split(words, "\x00")
+	}
+	var err error
+	if e.semver, err = semver.NewVersion(e.Version); err != nil || r.bad {
+		return "", nil, 0
+	}
+	return tenant, e, seenHead + length
 }
 
 func appendSeen(out []byte, tenant string, e *Entry) []byte {
-	data, err := json.Marshal(seenEntry{
-		Tenant: tenant, File: e.File, Name: e.Name, Version: e.Version,
-		Digest: e.Digest, Size: e.Size, Created: e.Created, JSON: e.JSON,
-		Description: e.Description, AppVersion: e.AppVersion, Keywords: e.Keywords, Deprecated: e.Deprecated,
-	})
-	if err != nil || len(data) > maxSeenLine-10 {
-		return out
+	at := len(out)
+	out = append(out, make([]byte, seenHead)...)
+	deprecated := uint64(0)
+	if e.Deprecated {
+		deprecated = 1
 	}
-	return append(fmt.Appendf(out, "%08x ", crc32.ChecksumIEEE(data)), append(data, '\n')...)
+	for _, n := range []uint64{uint64(e.Size), e.inode, uint64(e.Created.UnixNano()), deprecated} {
+		out = binary.AppendUvarint(out, n)
+	}
+	digest, _ := hex.DecodeString(e.Digest) // it was encoded here
+	out = append(out, digest...)
+	for _, text := range []string{tenant, e.File, e.Name, e.Version, e.Description, e.AppVersion, strings.Join(e.Keywords, "\x00")} {
+		out = append(binary.AppendUvarint(out, uint64(len(text))), text...)
+	}
+	out = append(out, e.JSON...)
+	record := out[at+seenHead:]
+	binary.LittleEndian.PutUint32(out[at:], uint32(len(record)))
+	binary.LittleEndian.PutUint32(out[at+4:], crc32.ChecksumIEEE(record))
+	return out
 }
 
 // append adds one archive. Failures cost time at the next start and nothing else.
@@ -134,8 +174,8 @@ func (l *seenLog) compact(all map[string][]*Entry) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.fresh && l.lines >= there && l.lines <= there+there/4 {
-		f, err := os.OpenFile(l.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if !l.fresh && !l.torn && l.records > 0 && l.records >= there && l.records <= there+there/4 {
+		f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_APPEND, 0o644)
 		l.file = f
 		return err
 	}
@@ -145,9 +185,12 @@ func (l *seenLog) compact(all map[string][]*Entry) error {
 		return err
 	}
 	out := bufio.NewWriterSize(f, 1<<16)
+	_, _ = out.WriteString(seenFormat) // Flush returns the error of all writes
+	var record []byte
 	for tenant, entries := range all {
 		for _, e := range entries {
-			_, _ = out.Write(appendSeen(nil, tenant, e)) // Flush returns the error
+			record = appendSeen(record[:0], tenant, e)
+			_, _ = out.Write(record)
 		}
 	}
 	l.file = f

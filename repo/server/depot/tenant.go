@@ -85,7 +85,7 @@ func (t *tenant) add(e *Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if old := t.files[e.File]; old != nil {
-		if old.Digest == e.Digest && old.Created.Equal(e.Created) {
+		if old.Digest == e.Digest && old.Created.Equal(e.Created) && old.inode == e.inode {
 			return
 		}
 		t.dropLocked(old)
