@@ -22,6 +22,8 @@ func predecessors() []string {
 	return []string{"helm", "Helm", "helm3", "helm4", "kubectl-client-side-apply", "before-first-apply"}
 }
 
+func isPredecessor(manager string) bool { return slices.Contains(predecessors(), manager) }
+
 // takeOverFields makes the fields that predecessors own ours. Then applying does
 // not conflict with them, and fields that the new manifest lacks vanish.
 func takeOverFields(ctx context.Context, verbs object.Verbs, i *Item, live *unstructured.Unstructured) error {
@@ -59,7 +61,7 @@ func mergeManagers(entries []metav1.ManagedFieldsEntry) (out []metav1.ManagedFie
 	set := &fieldpath.Set{}
 	for _, e := range entries {
 		own := e.Manager == fieldManager && e.Operation == metav1.ManagedFieldsOperationApply
-		before := slices.Contains(predecessors(), e.Manager)
+		before := isPredecessor(e.Manager)
 		if e.Subresource != "" || !own && !before {
 			out = append(out, e)
 			continue

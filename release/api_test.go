@@ -152,6 +152,17 @@ func (c *inProcess) Metadata(ctx context.Context, r object.Resource, o object.Li
 	return c.List(ctx, r, o)
 }
 
+func (c *inProcess) Names(ctx context.Context, r object.Resource, o object.ListOptions) (names []string, whole bool, err error) {
+	l, err := c.List(ctx, r, o)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, o := range l.Items {
+		names = append(names, o.GetName())
+	}
+	return names, l.Continue == "", nil
+}
+
 func (c *inProcess) At(string) object.Verbs { return c }
 func (c *inProcess) Refresh()               {}
 

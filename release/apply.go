@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -24,43 +23,6 @@ const fieldManager = "pkg"
 
 // atOnce bounds the requests at a time.
 const atOnce = 8
-
-func isNoMatch(err error) bool { return meta.IsNoMatchError(err) }
-
-// live fetches what exists of the items, each in its manifest's version.
-func live(ctx context.Context, c Cluster, lists ...[]*Item) (map[Ref]*unstructured.Unstructured, error) {
-	var mu sync.Mutex
-	out := map[Ref]*unstructured.Unstructured{}
-	asked := map[Ref]bool{}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(atOnce)
-	for _, items := range lists {
-		for _, i := range items {
-			if asked[i.Ref] {
-				continue
-			}
-			asked[i.Ref] = true
-			g.Go(func() error {
-				o, err := c.At(i.Body.GroupVersionKind().Version).Get(ctx, i.Where.Resource, i.key())
-				if apierrors.IsNotFound(err) || isNoMatch(err) { // or its kind is not defined yet
-					return nil
-				}
-				if err != nil {
-					return &ObjectError{Object: i.Ref, Source: i.Source, Err: err}
-				}
-				u, err := asUnstructured(o)
-				if err != nil {
-					return err
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				out[i.Ref] = u
-				return nil
-			})
-		}
-	}
-	return out, g.Wait()
-}
 
 // applier executes plans.
 type applier struct {
@@ -76,6 +38,8 @@ type applier struct {
 	mu      sync.Mutex
 	created []*Item      // guarded by mu; what did not exist before
 	inert   map[Ref]bool // guarded by mu; what nothing in the cluster acts on
+	// services are what the server has made of applied Services; guarded by mu.
+	services []*unstructured.Unstructured
 }
 
 // applier returns one for an operation of these releases.
@@ -142,6 +106,9 @@ func (a *applier) step(ctx context.Context, s Step) error {
 		a.say("keeping %s", s.Item.Ref.full(a.namespace))
 		return nil
 	case Leave:
+		if s.Live != nil && isService(s.Item.Ref) {
+			return a.noteService(s.Live)
+		}
 		return nil
 	case Delete:
 		return a.delete(ctx, s.Item)
@@ -175,24 +142,39 @@ func (a *applier) apply(ctx context.Context, s Step) error {
 	if err != nil {
 		return err
 	}
+	service := isService(i.Ref) // of which the address is shown
 	o, err := a.cluster.Patch(ctx, i.Where.Resource, i.key(), types.ApplyPatchType, body, object.WriteOptions{
 		FieldManager: fieldManager, Force: a.override, FieldValidation: metav1.FieldValidationWarn,
-		Warn: func(text string) { a.heard(i.Ref, text) },
+		Warn: func(text string) { a.heard(i.Ref, text) }, Brief: !service,
 	})
 	if err != nil {
 		return err
 	}
-	u, err := asUnstructured(o)
-	if err != nil {
-		return err
+	if service {
+		if err := a.noteService(o); err != nil {
+			return err
+		}
 	}
-	changed := s.Live == nil || s.Live.GetResourceVersion() != u.GetResourceVersion()
+	changed := s.Live == nil || s.Live.GetResourceVersion() != o.GetResourceVersion()
 	switch {
 	case s.Live == nil:
 		a.say("created %s", i.Ref.full(a.namespace))
 	case changed:
 		a.say("updated %s", i.Ref.full(a.namespace))
 	}
+	return nil
+}
+
+func isService(r Ref) bool { return r.Group == "" && r.Kind == "Service" }
+
+func (a *applier) noteService(o object.Object) error {
+	u, err := asUnstructured(o)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.services = append(a.services, u)
 	return nil
 }
 
@@ -223,7 +205,7 @@ func (a *applier) delete(ctx context.Context, i *Item) error {
 		how = &background
 	}
 	_, err := a.cluster.Delete(ctx, i.Where.Resource, i.key(), object.DeleteOptions{Propagation: how})
-	if apierrors.IsNotFound(err) {
+	if apierrors.IsNotFound(err) || isNoMatch(err) { // or went with its kind
 		return nil
 	}
 	if err == nil {

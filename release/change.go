@@ -1,12 +1,14 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // change is one operation that makes a new revision, ready to be performed.
@@ -36,11 +38,16 @@ func (r *Releases) planFor(ctx context.Context, name, manifest string, crds Plan
 	if err != nil {
 		return Plan{}, err
 	}
-	there, err := live(ctx, r.Cluster, wanted, old)
+	may, err := candidates(ctx, r.Cluster, old, wanted)
 	if err != nil {
 		return Plan{}, err
 	}
-	return plan(planInput{Name: name, Namespace: r.Namespace, Old: old, New: wanted, Live: there, TakeOwnership: o.TakeOwnership, KindsOnly: o.KindsOnly})
+	there, err := live(ctx, r.Cluster, append(may, old...))
+	if err != nil {
+		return Plan{}, err
+	}
+	return plan(planInput{Name: name, Namespace: r.Namespace, Old: old, New: wanted, Live: there, TakeOwnership: o.TakeOwnership, KindsOnly: o.KindsOnly,
+		Settled: len(history) > 0 && worked(history[len(history)-1].Info.Status)})
 }
 
 // leftovers are the objects of the last deployed revision and of those after it.
@@ -87,19 +94,24 @@ func (r *Releases) carryOut(ctx context.Context, c *change) (*Result, error) {
 	if c.options.DryRun != DryRunNone {
 		return result, r.compare(ctx, c.plan, c.options)
 	}
-	return result, r.perform(ctx, c)
+	a := r.applier(c.options)
+	err := r.perform(ctx, c, a)
+	slices.SortFunc(a.services, func(a, b *unstructured.Unstructured) int {
+		return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))
+	})
+	result.Services = a.services
+	return result, err
 }
 
 // perform executes a change: record, pre-hooks, apply, post-hooks, record, wait.
 // When it fails the revision is recorded as failed, also if ctx has ended.
-func (r *Releases) perform(ctx context.Context, c *change) error {
+func (r *Releases) perform(ctx context.Context, c *change, a *applier) error {
 	if c.options.Atomic {
 		c.options.Wait = WaitBefore
 	}
 	if err := r.store.prune(ctx, c.history, c.options.HistoryMax-1); err != nil {
 		r.Warn(err.Error())
 	}
-	a := r.applier(c.options)
 	if err := r.store.create(ctx, c.next, r.Self.encode()); err != nil {
 		if ctx.Err() != nil { // the server may have stored it nevertheless
 			return r.fail(ctx, c, a, err)
@@ -268,6 +280,9 @@ type Result struct {
 	Release *Release
 	CRDs    Plan // of the chart's crds/ folders, done first
 	Plan    Plan
+	// Services of the release are as the server has them, by namespace and name; none
+	// of dry runs.
+	Services []*unstructured.Unstructured
 	// Removed and Kept name objects of an uninstalled release.
 	Removed, Kept []Ref
 

@@ -15,6 +15,8 @@ type Cluster interface {
 	object.Verbs
 	// Metadata is List of objects that may have nothing but their metadata.
 	Metadata(ctx context.Context, r object.Resource, o object.ListOptions) (*object.List, error)
+	// Names lists the names in a collection, at most o.Limit; whole if those are all.
+	Names(ctx context.Context, r object.Resource, o object.ListOptions) (names []string, whole bool, err error)
 	// At returns the verbs with objects read in a version of their group.
 	At(version string) object.Verbs
 	// Kind finds the collection of a kind. Errors: *meta.NoKindMatchError.

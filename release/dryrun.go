@@ -12,7 +12,7 @@ import (
 	"github.com/seed38700745/pkg/cluster/object"
 )
 
-// compare asks the server, by dry runs of server-side apply, which updates of a
+// compare asks the server, by dry runs of server-side apply, which other updates of a
 // plan would change nothing and which fail because a field is immutable, and
 // renames those steps. The server's own defaulting is part of both sides.
 func (r *Releases) compare(ctx context.Context, p Plan, o Options) error {

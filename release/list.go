@@ -125,5 +125,5 @@ func (r *Releases) Get(ctx context.Context, name string, revision int) (*Release
 
 // History returns the revisions of a release, oldest first. Errors: *NotFoundError.
 func (r *Releases) History(ctx context.Context, name string) ([]*Release, error) {
-	return r.store.history(ctx, name)
+	return r.store.revisions(ctx, name)
 }

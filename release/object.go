@@ -2,18 +2,13 @@ package release
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 
 	"github.com/seed38700745/pkg/cluster/object"
-	"github.com/seed38700745/pkg/engine"
 )
 
 // What marks an object as part of a release. Helm looks for the same.
@@ -63,96 +58,6 @@ func (i *Item) keeps() bool {
 }
 
 func (i *Item) key() object.Key { return object.Key{Namespace: i.Namespace, Name: i.Name} }
-
-var sourceComment = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^# Source: (\S+)`) })
-
-// parse reads a stored manifest. Lists are taken apart; documents without content
-// are skipped.
-func parse(manifest string) ([]*Item, error) {
-	var out []*Item
-	for _, doc := range engine.SplitManifests(manifest) {
-		source := ""
-		if m := sourceComment().FindStringSubmatch(doc); m != nil {
-			source = m[1]
-		}
-		items, err := parseDocument(doc)
-		if err != nil {
-			if source == "" {
-				return nil, fmt.Errorf("manifest: %w", err)
-			}
-			return nil, fmt.Errorf("manifest of %s: %w", source, err)
-		}
-		for _, u := range items {
-			out = append(out, &Item{Ref: refOf(u), Source: source, Body: u})
-		}
-	}
-	return out, nil
-}
-
-func parseDocument(doc string) ([]*unstructured.Unstructured, error) {
-	data, err := yaml.YAMLToJSON([]byte(doc))
-	if err != nil {
-		return nil, err
-	}
-	if s := strings.TrimSpace(string(data)); s == "null" || s == "{}" {
-		return nil, nil
-	}
-	var head struct {
-		Kind  string            `json:"kind"`
-		Items []json.RawMessage `json:"items"`
-	}
-	if err := json.Unmarshal(data, &head); err != nil {
-		return nil, err
-	}
-	bodies := []json.RawMessage{data}
-	if strings.HasSuffix(head.Kind, "List") && head.Items != nil {
-		bodies = head.Items
-	}
-	var out []*unstructured.Unstructured
-	for _, b := range bodies {
-		u := &unstructured.Unstructured{}
-		if err := u.UnmarshalJSON(b); err != nil {
-			return nil, err
-		}
-		if u.GetAPIVersion() == "" {
-			return nil, fmt.Errorf("%s %q has no apiVersion", u.GetKind(), u.GetName())
-		}
-		if u.GetName() == "" {
-			return nil, fmt.Errorf("%s has no metadata.name", u.GetKind())
-		}
-		for _, field := range []string{"labels", "annotations"} {
-			if err := cleanStrings(u, field); err != nil {
-				return nil, err
-			}
-		}
-		out = append(out, u)
-	}
-	return out, nil
-}
-
-// cleanStrings checks metadata.labels or .annotations, whose values must be strings.
-// Empty ones, which templates leave behind easily, are removed.
-func cleanStrings(u *unstructured.Unstructured, field string) error {
-	meta, _ := u.Object["metadata"].(map[string]any)
-	table, ok := meta[field].(map[string]any)
-	if !ok {
-		if meta[field] != nil {
-			return fmt.Errorf("%s %q: metadata.%s is not a table", u.GetKind(), u.GetName(), field)
-		}
-		delete(meta, field)
-		return nil
-	}
-	for k, v := range table {
-		switch v.(type) {
-		case string:
-		case nil:
-			delete(table, k)
-		default:
-			return fmt.Errorf("%s %q: metadata.%s[%q] is %v, not a string: quote it", u.GetKind(), u.GetName(), field, k, v)
-		}
-	}
-	return nil
-}
 
 // resolve finds the collection of every item and settles its namespace: the
 // release's where the manifest names none, none for cluster-wide kinds. Kinds that

@@ -89,7 +89,7 @@ func (s storage) writeParts(ctx context.Context, r *Release, p parts, rest []str
 			},
 			"data": map[string]any{secretKey: base64.StdEncoding.EncodeToString([]byte(text))},
 		}}
-		_, err := s.cluster.Create(ctx, secrets(), o, object.WriteOptions{FieldManager: fieldManager})
+		_, err := s.cluster.Create(ctx, secrets(), o, object.WriteOptions{FieldManager: fieldManager, Brief: true})
 		if err != nil && !apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("part %d: %w", n+1, err)
 		}

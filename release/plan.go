@@ -21,7 +21,7 @@ const (
 	Recreate Action = "recreate" // delete, then create: an immutable field changed
 	Delete   Action = "delete"
 	Keep     Action = "keep" // no longer in the manifest, but its policy is to stay
-	// Leave is an update that would change nothing. Only dry runs know.
+	// Leave is an update that would change nothing.
 	Leave Action = "leave"
 )
 
@@ -60,6 +60,8 @@ type planInput struct {
 	TakeOwnership bool
 	// KindsOnly orders by kinds alone, as Helm does.
 	KindsOnly bool
+	// Settled says that Old is the manifest that was applied last, whole.
+	Settled bool
 }
 
 // plan compares. It is a pure function. New objects come first, in the order of what
@@ -69,9 +71,9 @@ type planInput struct {
 func plan(in planInput) (Plan, error) {
 	var p Plan
 	var conflicts []string
-	before := map[Ref]bool{}
+	before := map[Ref]*Item{}
 	for _, i := range in.Old {
-		before[i.Ref] = true
+		before[i.Ref] = i
 	}
 	wanted := map[Ref]bool{}
 	for _, i := range in.New {
@@ -84,7 +86,10 @@ func plan(in planInput) (Plan, error) {
 		switch {
 		case live == nil:
 			step.Action = Create
-		case before[i.Ref]:
+		case before[i.Ref] != nil:
+			if in.Settled && asDeclared(before[i.Ref], i, live) {
+				step.Action = Leave
+			}
 		case in.TakeOwnership:
 			step.Action = Adopt
 		default:

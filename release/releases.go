@@ -140,7 +140,7 @@ const foreignPending = 5 * time.Minute
 // settleInterrupted marks a pending last revision, whose operation has ended
 // without a result, as failed. Errors: *BusyError if the operation may be running.
 func (r *Releases) settleInterrupted(ctx context.Context, name string) error {
-	history, err := r.store.history(ctx, name)
+	history, err := r.store.outline(ctx, name)
 	var missing *NotFoundError
 	if errors.As(err, &missing) {
 		return nil
@@ -151,6 +151,9 @@ func (r *Releases) settleInterrupted(ctx context.Context, name string) error {
 	last := history[len(history)-1]
 	if !last.Info.Status.Pending() {
 		return nil
+	}
+	if last, err = r.store.whole(ctx, last); err != nil {
+		return err
 	}
 	by := "helm"
 	if who, ok := decodeIdentity(last.stored.holder); ok {

@@ -40,7 +40,16 @@ func (r *Releases) rollback(ctx context.Context, name string, o RollbackOptions)
 	if err != nil {
 		return nil, err
 	}
-	pinned := pins(target, workedBefore(history))
+	if target, err = r.store.whole(ctx, target); err != nil {
+		return nil, err
+	}
+	worked := workedBefore(history)
+	if worked != nil {
+		if worked, err = r.store.whole(ctx, worked); err != nil {
+			return nil, err
+		}
+	}
+	pinned := pins(target, worked)
 	manifest, err := pinImages(target.Manifest, pinned)
 	if err != nil {
 		return nil, fmt.Errorf("revision %d: %w", target.Revision, err)

@@ -50,6 +50,7 @@ type secretMeta struct {
 	written time.Time // of its last write, by its labels
 	holder  string    // holderAnnotation
 	parts   parts     // zero if everything is in it
+	outline bool      // the rest was not read
 }
 
 // storage reads and writes the revisions of one namespace ("" to list in all).
@@ -63,8 +64,84 @@ func secretName(name string, revision int) string {
 	return fmt.Sprintf("%s%s.v%d", secretPrefix, name, revision)
 }
 
-// history returns all revisions of a release, oldest first. Errors: NotFoundError.
+// history returns all revisions of a release, oldest first. Of those before the last
+// one that worked, and is not deployed, nothing is read but what labels and annotations
+// say: see whole. A revision that cannot be decoded is left out, as helm does. Errors:
+// NotFoundError.
 func (s storage) history(ctx context.Context, name string) ([]*Release, error) {
+	all, err := s.outline(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	var out []*Release
+	needed := true
+	for _, r := range slices.Backward(all) {
+		if needed || r.Info.Status == StatusDeployed {
+			whole, err := s.whole(ctx, r)
+			var gone *NotFoundError
+			if errors.Is(err, errUnreadable) || errors.As(err, &gone) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			r = whole
+		}
+		needed = needed && !worked(r.Info.Status)
+		out = append(out, r)
+	}
+	if len(out) == 0 {
+		return nil, &NotFoundError{Name: name, Namespace: s.namespace}
+	}
+	slices.Reverse(out)
+	return out, nil
+}
+
+// outline returns all revisions of a release, oldest first, with what their Secrets'
+// metadata says. Errors: NotFoundError.
+func (s storage) outline(ctx context.Context, name string) ([]*Release, error) {
+	l, err := s.cluster.Metadata(ctx, secrets(), object.ListOptions{
+		Namespace: s.namespace, Labels: labels.Set{"owner": secretOwner, "name": name}.AsSelector(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read release %s: %w", name, err)
+	}
+	var out []*Release
+	for _, o := range l.Items {
+		revision, err := strconv.Atoi(o.GetLabels()["version"])
+		if err != nil || o.GetName() != secretName(name, revision) {
+			continue
+		}
+		r := &Release{Name: name, Namespace: o.GetNamespace(), Revision: revision, Info: &Info{Status: Status(o.GetLabels()["status"])}}
+		r.readMeta(o)
+		r.stored.outline = true
+		if r.stored.parts, err = partsOf(o); err != nil {
+			continue
+		}
+		out = append(out, r)
+	}
+	if len(out) == 0 {
+		return nil, &NotFoundError{Name: name, Namespace: s.namespace}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Revision < out[j].Revision })
+	return out, nil
+}
+
+// whole reads what history has left out of a revision. Errors: NotFoundError,
+// errUnreadable.
+func (s storage) whole(ctx context.Context, r *Release) (*Release, error) {
+	if !r.stored.outline {
+		return r, nil
+	}
+	return s.get(ctx, r.Name, r.Revision)
+}
+
+// errUnreadable says that a stored revision cannot be decoded.
+var errUnreadable = errors.New("unreadable record")
+
+// revisions returns all revisions of a release, oldest first, read whole. Errors:
+// NotFoundError.
+func (s storage) revisions(ctx context.Context, name string) ([]*Release, error) {
 	all, err := s.list(ctx, labels.Set{"owner": secretOwner, "name": name}.AsSelector())
 	if err != nil {
 		return nil, err
@@ -92,7 +169,7 @@ func (s storage) list(ctx context.Context, which labels.Selector) ([]*Release, e
 	return out, nil
 }
 
-// get returns one revision. Errors: NotFoundError.
+// get returns one revision. Errors: NotFoundError, errUnreadable.
 func (s storage) get(ctx context.Context, name string, revision int) (*Release, error) {
 	o, err := s.cluster.Get(ctx, secrets(), object.Key{Namespace: s.namespace, Name: secretName(name, revision)})
 	if apierrors.IsNotFound(err) {
@@ -101,7 +178,11 @@ func (s storage) get(ctx context.Context, name string, revision int) (*Release, 
 	if err != nil {
 		return nil, fmt.Errorf("read release %s: %w", name, err)
 	}
-	return s.read(ctx, o)
+	r, err := s.read(ctx, o)
+	if err != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	return r, err
 }
 
 // create stores a new revision. holder, if any, is noted beside it.
@@ -120,6 +201,9 @@ func (s storage) update(ctx context.Context, r *Release, holder string) error {
 func (s storage) write(ctx context.Context, r *Release, stamp, holder string,
 	write func(context.Context, object.Resource, object.Object, object.WriteOptions) (object.Object, error)) error {
 	err := func() error {
+		if r.stored.outline {
+			return errors.New("it was not read whole")
+		}
 		text, err := encode(r)
 		if err != nil {
 			return err
@@ -132,7 +216,7 @@ func (s storage) write(ctx context.Context, r *Release, stamp, holder string,
 		if err != nil {
 			return err
 		}
-		if _, err := write(ctx, secrets(), o, object.WriteOptions{FieldManager: fieldManager}); err != nil {
+		if _, err := write(ctx, secrets(), o, object.WriteOptions{FieldManager: fieldManager, Brief: true}); err != nil {
 			return err
 		}
 		before := r.stored.parts

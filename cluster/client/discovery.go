@@ -280,5 +280,8 @@ func (k Kind) path(namespace, name string, sub ...string) string {
 
 // escape protects names of RBAC objects, which may hold a colon or a slash.
 func escape(name string) string {
+	if !strings.ContainsAny(name, "%/?#") {
+		return name
+	}
 	return strings.NewReplacer("%", "%25", "/", "%2F", "?", "%3F", "#", "%23").Replace(name)
 }

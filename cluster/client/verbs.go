@@ -1,10 +1,10 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -121,6 +121,52 @@ func (c *Client) Metadata(ctx context.Context, r object.Resource, o object.ListO
 	}
 }
 
+// Names lists the names in a collection, at most o.Limit of them; whole tells whether
+// those are all. They are read off the server's table, its smallest answer.
+func (c *Client) Names(ctx context.Context, r object.Resource, o object.ListOptions) (names []string, whole bool, err error) {
+	kind, err := c.collection(ctx, r, "")
+	if err != nil {
+		return nil, false, err
+	}
+	q := request{method: http.MethodGet, path: kind.path(o.Namespace, ""), query: listQuery(o), accept: tableOnly}
+	q.query.Set("includeObject", string(metav1.IncludeNone))
+	resp, err := c.send(ctx, q)
+	if err != nil {
+		return nil, false, err
+	}
+	data, err := readAll(resp)
+	if err != nil {
+		return nil, false, err
+	}
+	var t struct {
+		Kind     string `json:"kind"`
+		Metadata struct {
+			Continue string `json:"continue"`
+		} `json:"metadata"`
+		Columns []struct {
+			Format string `json:"format"`
+		} `json:"columnDefinitions"`
+		Rows []struct {
+			Cells []any `json:"cells"`
+		} `json:"rows"`
+	}
+	if err := json.Unmarshal(data, &t); err != nil {
+		return nil, false, fmt.Errorf("table of %s: %w", kind.Resource, err)
+	}
+	if t.Kind != "Table" || len(t.Columns) == 0 || t.Columns[0].Format != "name" {
+		return nil, false, nil
+	}
+	for _, row := range t.Rows {
+		if name, ok := row.Cells[0].(string); ok {
+			names = append(names, name)
+		}
+	}
+	return names, t.Metadata.Continue == "" && len(names) == len(t.Rows), nil
+}
+
+// tableOnly asks for a list as it is printed; older servers may answer otherwise.
+const tableOnly = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+
 // metadataPageSize is how many objects Metadata asks for at once.
 const metadataPageSize = 2000
 
@@ -154,7 +200,7 @@ func (c *Client) Patch(ctx context.Context, r object.Resource, k object.Key, t t
 	version := ""
 	if t == types.ApplyPatchType {
 		var head metav1.TypeMeta
-		if err := yaml.Unmarshal(p, &head); err != nil {
+		if err := decodeHead(p, &head); err != nil {
 			return nil, fmt.Errorf("%s %s: %w", r, k, err)
 		}
 		version = head.GroupVersionKind().Version
@@ -165,6 +211,14 @@ func (c *Client) Patch(ctx context.Context, r object.Resource, k object.Key, t t
 	}
 	q := request{method: http.MethodPatch, path: kind.path(k.Namespace, k.Name, w.Subresource), body: p, contentType: string(t)}
 	return c.write(ctx, q, w)
+}
+
+// decodeHead reads JSON, or YAML where it is none.
+func decodeHead(body []byte, into *metav1.TypeMeta) error {
+	if bytes.HasPrefix(body, []byte("{")) && json.Unmarshal(body, into) == nil {
+		return nil
+	}
+	return yaml.Unmarshal(body, into)
 }
 
 // Delete implements object.Verbs.
@@ -233,7 +287,42 @@ func (c *Client) write(ctx context.Context, q request, w object.WriteOptions) (o
 		q.contentType = mediaJSON
 	}
 	q.warn = w.Warn
+	if w.Brief {
+		q.accept = metadataOnly
+		return c.brief(ctx, q)
+	}
 	return c.object(ctx, q)
+}
+
+// metadataOnly asks for the metadata of the object that was written.
+const metadataOnly = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+
+// brief sends a write whose answer is of interest for what identifies its object.
+func (c *Client) brief(ctx context.Context, q request) (object.Object, error) {
+	resp, err := c.send(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	data, err := readAll(resp)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Metadata struct {
+			Name            string    `json:"name"`
+			Namespace       string    `json:"namespace"`
+			UID             types.UID `json:"uid"`
+			Generation      int64     `json:"generation"`
+			ResourceVersion string    `json:"resourceVersion"`
+		} `json:"metadata"`
+	}
+	if err := json.Unmarshal(data, &answer); err != nil {
+		return nil, fmt.Errorf("answer to %s %s: %w", q.method, q.path, err)
+	}
+	m := answer.Metadata
+	return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		Name: m.Name, Namespace: m.Namespace, UID: m.UID, Generation: m.Generation, ResourceVersion: m.ResourceVersion,
+	}}, nil
 }
 
 // object sends a request whose answer is one object. A Status, which deletions
@@ -256,8 +345,16 @@ func (c *Client) object(ctx context.Context, q request) (object.Object, error) {
 
 func readAll(resp *http.Response) ([]byte, error) {
 	defer resp.Body.Close()
-	return io.ReadAll(resp.Body)
+	var b bytes.Buffer
+	if n := resp.ContentLength; n > 0 && n < maxPresized {
+		b.Grow(int(n) + bytes.MinRead)
+	}
+	_, err := b.ReadFrom(resp.Body)
+	return b.Bytes(), err
 }
+
+// maxPresized bounds the memory that is taken on the word of a header alone.
+const maxPresized = 16 << 20
 
 func set(q url.Values, key, value string) {
 	if value != "" && value != "0" {

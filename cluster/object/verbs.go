@@ -109,6 +109,9 @@ type WriteOptions struct {
 	DryRun          bool
 	FieldValidation string       // Ignore, Warn or Strict; where bytes are decoded
 	Warn            func(string) // receives warnings for the user; may be nil
+	// Brief says that of the answer only name, namespace, uid, generation and
+	// resourceVersion are needed: over HTTPS no more comes.
+	Brief bool
 }
 
 // DeleteOptions qualify Delete.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"strings"
 	"sync"
 
@@ -156,6 +157,10 @@ func (a *app) reachable(t *target) error {
 	return t.local.allowed()
 }
 
+// connectedGC is how much the heap grows between collections, in percent, of commands
+// that use a cluster: they wait for it most of the time, so that memory counts more.
+const connectedGC = 100
+
 func (a *app) connectTo(t *target) (*connection, error) {
 	loaded, err := t.config.Load()
 	if err != nil {
@@ -166,6 +171,9 @@ func (a *app) connectTo(t *target) (*connection, error) {
 	}
 	if t.local == nil && t.config.Context == "" && loaded.Context != "" {
 		t.name = fmt.Sprintf("context %s of %s", loaded.Context, t.config.Path)
+	}
+	if a.Env("GOGC") == "" {
+		debug.SetGCPercent(connectedGC)
 	}
 	loaded.REST.UserAgent = "pkg/" + programVersion()
 	w := &warner{app: a, seen: map[string]bool{}}

@@ -118,7 +118,7 @@ func runInstall(ctx context.Context, a *app, o *installOptions, args []string, f
 	if p := o.change.preview; p != nil {
 		return a.showPreview(c, result, p)
 	}
-	return a.printResult(ctx, c, result, opts, o.show, o.format)
+	return a.printResult(result, opts, o.show, o.format)
 }
 
 // installFailure adds what to type when the name is in use.

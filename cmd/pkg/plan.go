@@ -70,5 +70,5 @@ func runApply(ctx context.Context, a *app, file string) error {
 		_, err = fmt.Fprintf(a.Out, "release %q uninstalled\n", saved.Name)
 		return err
 	}
-	return a.printResult(ctx, c, result, release.Options{}, showFlags{}, "table")
+	return a.printResult(result, release.Options{}, showFlags{}, "table")
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -9,10 +8,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/seed38700745/pkg/chart"
-	"github.com/seed38700745/pkg/cluster/object"
 	"github.com/seed38700745/pkg/release"
 	"sigs.k8s.io/yaml"
 )
@@ -30,7 +27,7 @@ func (s *showFlags) add(f *pflag.FlagSet) {
 
 // printResult ends install and upgrade: helm's text or JSON; after a dry run with
 // the plan on stderr, after a real one with addresses and how to go on.
-func (a *app) printResult(ctx context.Context, c *connection, result *release.Result, o release.Options, s showFlags, format outputFormat) error {
+func (a *app) printResult(result *release.Result, o release.Options, s showFlags, format outputFormat) error {
 	rel := *result.Release
 	if o.DryRun != release.DryRunNone {
 		a.showPlan(result.Plan)
@@ -46,7 +43,7 @@ func (a *app) printResult(ctx context.Context, c *connection, result *release.Re
 	if err != nil || a.asHelm || o.DryRun != release.DryRunNone || format != "table" {
 		return err
 	}
-	return a.printNext(ctx, c, &rel)
+	return a.printNext(result)
 }
 
 // hideSecrets replaces Secrets by helm's comment.
@@ -161,39 +158,23 @@ func computedValues(r *release.Release) (map[string]any, error) {
 }
 
 // printNext tells where the release answers and what can be done with it.
-func (a *app) printNext(ctx context.Context, c *connection, r *release.Release) error {
+func (a *app) printNext(result *release.Result) error {
 	var b strings.Builder
-	if lines := addresses(ctx, c, r); len(lines) > 0 {
-		b.WriteString("ADDRESSES:\n")
-		for _, l := range lines {
-			b.WriteString("  " + l + "\n")
-		}
+	var lines []string
+	for _, s := range result.Services {
+		lines = append(lines, serviceAddresses(s)...)
 	}
+	if len(lines) > 0 {
+		b.WriteString("ADDRESSES:\n  " + strings.Join(lines, "\n  ") + "\n")
+	}
+	r := result.Release
 	ns := namespaceFlag(r.Namespace)
 	fmt.Fprintf(&b, "NEXT:\n  pkg status %s%s     what runs\n  pkg upgrade %[1]s%[2]s    change it (--set, -f)\n  pkg uninstall %[1]s%[2]s  remove it\n", r.Name, ns)
 	_, err := io.WriteString(a.Out, b.String())
 	return err
 }
 
-// addresses lists where the release's Services answer. That the cluster cannot be
-// asked about them is no failure of what was done before.
-func addresses(ctx context.Context, c *connection, r *release.Release) (out []string) {
-	l, err := c.List(ctx, object.Resource{Resource: "services"}, object.ListOptions{
-		Namespace: r.Namespace, Labels: labels.Set{"app.kubernetes.io/managed-by": "Helm"}.AsSelector(),
-	})
-	if err != nil {
-		return nil
-	}
-	for _, o := range l.Items {
-		u, ok := o.(*unstructured.Unstructured)
-		if !ok || u.GetAnnotations()["meta.helm.sh/release-name"] != r.Name {
-			continue
-		}
-		out = append(out, serviceAddresses(u)...)
-	}
-	return out
-}
-
+// serviceAddresses lists where a Service answers.
 func serviceAddresses(u *unstructured.Unstructured) (out []string) {
 	ip, _, _ := unstructured.NestedString(u.Object, "spec", "clusterIP")
 	if ip == "" || ip == "None" {

@@ -162,7 +162,7 @@ func runUpgrade(ctx context.Context, a *app, o *upgradeOptions, args []string) e
 			fmt.Fprintf(a.Out, "Release %q has been upgraded.\n", name)
 		}
 	}
-	return a.printResult(ctx, c, result, opts, o.show, o.format)
+	return a.printResult(result, opts, o.show, o.format)
 }
 
 // installs tells whether --install applies: there is no release, or no more.
