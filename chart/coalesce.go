@@ -30,6 +30,17 @@ func Coalesce(c *Chart, vals map[string]any, warn Warn) (map[string]any, error) 
 type coalescer struct {
 	warn     Warn
 	keepNull bool
+	clashed  *bool // set where a table and something else meet; may be nil
+}
+
+// clash notes that a table and something else met. Helm warns of most such places.
+func (m coalescer) clash(format string, args ...any) {
+	if m.clashed != nil {
+		*m.clashed = true
+	}
+	if format != "" {
+		m.warn.printf(format, args...)
+	}
 }
 
 // chart coalesces dest in place with c's defaults and c's subcharts.
@@ -59,21 +70,22 @@ func (m coalescer) chart(c *Chart, dest map[string]any, prefix string) (map[stri
 func (m coalescer) globals(dest, src map[string]any, prefix string) {
 	into, ok := tableOrNew(dest, GlobalKey)
 	if !ok {
-		m.warn.printf("warning: skipping globals because destination %s is not a table.", GlobalKey)
+		m.clash("warning: skipping globals because destination %s is not a table.", GlobalKey)
 		return
 	}
 	from, ok := tableOrNew(src, GlobalKey)
 	if !ok {
-		m.warn.printf("warning: skipping globals because source %s is not a table.", GlobalKey)
+		m.clash("warning: skipping globals because source %s is not a table.", GlobalKey)
 		return
 	}
 	// Nulls are always kept here: the chart's own pass removes them afterwards.
-	keep := coalescer{warn: m.warn, keepNull: true}
+	keep := m
+	keep.keepNull = true
 	for key, val := range from {
 		table, isTable := val.(map[string]any)
 		if !isTable {
 			if _, ok := into[key].(map[string]any); ok {
-				m.warn.printf("key %s is table. Skipping", key)
+				m.clash("key %s is table. Skipping", key)
 			} else {
 				into[key] = val
 			}
@@ -90,7 +102,7 @@ func (m coalescer) globals(dest, src map[string]any, prefix string) {
 		}
 		belowTable, ok := below.(map[string]any)
 		if !ok {
-			m.warn.printf("Conflict: cannot merge map onto non-map for %q. Skipping.", key)
+			m.clash("Conflict: cannot merge map onto non-map for %q. Skipping.", key)
 			continue
 		}
 		keep.tables(copied, belowTable, joinPrefix(prefix, key))
@@ -123,19 +135,23 @@ func (m coalescer) defaults(c *Chart, vals map[string]any, prefix string) {
 			delete(vals, key)
 			continue
 		}
+		src, isTable := def.(map[string]any)
 		dest, ok := val.(map[string]any)
 		if !ok {
+			if isTable {
+				m.clash("")
+			}
 			continue
 		}
-		src, ok := def.(map[string]any)
-		if !ok {
+		if !isTable {
 			if def != nil {
-				m.warn.printf("warning: skipped value for %s.%s: Not a table.", subPrefix, key)
+				m.clash("warning: skipped value for %s.%s: Not a table.", subPrefix, key)
 			}
 			continue
 		}
 		// A subchart's values keep their nulls until the subchart's own pass.
-		inner := coalescer{warn: m.warn, keepNull: m.keepNull || hasSubchart(c, key)}
+		inner := m
+		inner.keepNull = m.keepNull || hasSubchart(c, key)
 		inner.tables(dest, CopyValues(src), joinPrefix(subPrefix, key))
 	}
 }
@@ -188,9 +204,9 @@ func (m coalescer) tables(dst, src map[string]any, prefix string) map[string]any
 		case isTable && destIsTable:
 			m.tables(destTable, table, joinPrefix(prefix, key))
 		case isTable:
-			m.warn.printf("warning: cannot overwrite table with non table for %s (%v)", joinPrefix(prefix, key), val)
+			m.clash("warning: cannot overwrite table with non table for %s (%v)", joinPrefix(prefix, key), val)
 		case destIsTable && val != nil:
-			m.warn.printf("warning: destination for %s is a table. Ignoring non-table value (%v)", joinPrefix(prefix, key), val)
+			m.clash("warning: destination for %s is a table. Ignoring non-table value (%v)", joinPrefix(prefix, key), val)
 		}
 	}
 	return dst

@@ -10,41 +10,73 @@ import (
 // ProcessDependencies applies what Chart.yaml says of the subcharts: it makes
 // aliased copies, removes those that tags and conditions turn off, and imports
 // values from the rest. It changes c's metadata, values and dependency tree;
-// [Clone] first to keep the original.
-func ProcessDependencies(c *Chart, vals map[string]any, warn Warn) error {
-	if err := enableDependencies(c, vals, "", warn); err != nil {
-		return err
+// [Clone] first to keep the original. It returns vals coalesced with what is left,
+// as [Coalesce] would.
+func ProcessDependencies(c *Chart, vals map[string]any, warn Warn) (map[string]any, error) {
+	e := enabler{warn: warn}
+	if err := e.enable(c, vals, ""); err != nil {
+		return nil, err
 	}
-	return importValues(c, warn)
+	if !e.clashed && isPlainTable(vals, true) && importsNothing(c) {
+		if e.coalesced != nil {
+			return e.coalesced, nil
+		}
+		m := coalescer{clashed: &e.clashed}
+		if coalesced, err := m.chart(c, CopyValues(vals), ""); err == nil && !e.clashed {
+			return coalesced, nil
+		}
+	}
+	return importAndCoalesce(c, vals, warn)
 }
 
-// enableDependencies settles c's subcharts and then theirs. vals are the values of
-// the top chart, coalesced so far, and path the dotted prefix of c's own in them.
-func enableDependencies(c *Chart, vals map[string]any, path string, warn Warn) error {
+// importAndCoalesce is the second half of ProcessDependencies as Helm does it: first
+// every chart's defaults take in those of its subcharts, then the values come on top.
+func importAndCoalesce(c *Chart, vals map[string]any, warn Warn) (map[string]any, error) {
+	if err := importValues(c, warn); err != nil {
+		return nil, err
+	}
+	return Coalesce(c, vals, warn)
+}
+
+// enabler settles which subcharts there are.
+type enabler struct {
+	warn      Warn
+	clashed   bool           // tables met something else on the way
+	coalesced map[string]any // the values of the whole chart, as long as no subchart went or was renamed after that
+}
+
+// enable settles c's subcharts and then theirs. vals are the values of the top chart,
+// coalesced so far, and path the dotted prefix of c's own in them.
+func (e *enabler) enable(c *Chart, vals map[string]any, path string) error {
 	if c.Metadata.Dependencies == nil {
 		return nil
 	}
-	c.SetDependencies(declaredDependencies(c)...)
+	if c.SetDependencies(declaredDependencies(c)...); path != "" {
+		e.coalesced = nil
+	}
 	for _, d := range c.Metadata.Dependencies {
 		d.Enabled = true
 	}
 	cvals := vals
 	if asksValues(c, vals) {
 		var err error
-		if cvals, err = Coalesce(c, vals, warn); err != nil {
+		if cvals, err = (coalescer{warn: e.warn, clashed: &e.clashed}).chart(c, CopyValues(vals), ""); err != nil {
 			return err
 		}
+		if path == "" {
+			e.coalesced = cvals
+		}
 	}
-	applyTags(c.Metadata.Dependencies, cvals, warn)
-	applyConditions(c.Metadata.Dependencies, cvals, path, warn)
+	applyTags(c.Metadata.Dependencies, cvals, e.warn)
+	applyConditions(c.Metadata.Dependencies, cvals, path, e.warn)
 
 	off := map[string]bool{}
 	kept := []*Dependency(nil)
 	for _, d := range c.Metadata.Dependencies {
-		if d.Enabled {
-			continue
+		if !d.Enabled {
+			off[d.Name] = true
+			e.coalesced = nil
 		}
-		off[d.Name] = true
 	}
 	for _, d := range c.Metadata.Dependencies {
 		if !off[d.Name] {
@@ -58,7 +90,7 @@ func enableDependencies(c *Chart, vals map[string]any, path string, warn Warn) e
 		}
 	}
 	for _, sub := range subs {
-		if err := enableDependencies(sub, cvals, path+sub.Name()+".", warn); err != nil {
+		if err := e.enable(sub, cvals, path+sub.Name()+"."); err != nil {
 			return err
 		}
 	}
@@ -199,6 +231,60 @@ func applyConditions(deps []*Dependency, vals map[string]any, prefix string, war
 			warn.printf("Warning: Condition path '%s' for chart %s returned non-bool value", cond, d.Name)
 		}
 	}
+}
+
+// importsNothing reports whether importAndCoalesce only needs to coalesce: whether
+// charts whose defaults have taken in those of their subcharts give the same result
+// as they do without. Nulls make a difference, since each pass removes some; so do
+// deep tables in globals, see [coalescer.globals], but for those of the charts
+// themselves, where both ways meet them in the same order; so do subcharts of one
+// name. That nowhere a table and something else meet is for the caller to see.
+func importsNothing(c *Chart) bool {
+	if !isPlainTable(c.Values, true) {
+		return false
+	}
+	for _, d := range c.Metadata.Dependencies {
+		if d != nil && len(d.ImportValues) > 0 {
+			return false
+		}
+	}
+	names := map[string]bool{}
+	for _, sub := range c.Dependencies() {
+		if names[sub.Name()] || !importsNothing(sub) {
+			return false
+		}
+		names[sub.Name()] = true
+	}
+	return true
+}
+
+// isPlainTable reports whether a table has no nulls, and no deep globals but those
+// of the chart to which it belongs, at its top.
+func isPlainTable(table map[string]any, top bool) bool {
+	for key, v := range table {
+		if v == nil {
+			return false
+		}
+		below, ok := v.(map[string]any)
+		if !ok {
+			continue
+		}
+		if !isPlainTable(below, false) || key == GlobalKey && !top && tableDepth(below) > 2 {
+			return false
+		}
+	}
+	return true
+}
+
+// tableDepth counts the tables inside each other.
+func tableDepth(table map[string]any) int {
+	deepest := 0
+	for _, v := range table {
+		if below, ok := v.(map[string]any); ok {
+			deepest = max(deepest, tableDepth(below))
+		}
+	}
+	return deepest + 1
 }
 
 // importValues brings values of subcharts up into their parents, deepest first.

@@ -80,7 +80,7 @@ func FuzzFolder(f *testing.F) {
 		if err != nil || c.Validate() != nil {
 			return
 		}
-		if chart.ProcessDependencies(chart.Clone(c), map[string]any{}, nil) == nil {
+		if _, err := chart.ProcessDependencies(chart.Clone(c), map[string]any{}, nil); err == nil {
 			_, _ = chart.Coalesce(c, map[string]any{"a": nil}, nil)
 		}
 	})

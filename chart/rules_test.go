@@ -52,7 +52,7 @@ func TestChartsV1(t *testing.T) {
 	if diff := cmp.Diff([]string{"requirements.lock", "requirements.yaml"}, kept); diff != "" {
 		t.Error(diff)
 	}
-	if err := chart.ProcessDependencies(c, map[string]any{"two": map[string]any{"on": false}}, nil); err != nil {
+	if _, err := chart.ProcessDependencies(c, map[string]any{"two": map[string]any{"on": false}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"old/charts/one"}, names(c)); diff != "" {
@@ -87,7 +87,7 @@ dependencies:
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := chart.Clone(load(t, tree))
-			if err := chart.ProcessDependencies(c, vals(t, tt.values), nil); err != nil {
+			if _, err := chart.ProcessDependencies(c, vals(t, tt.values), nil); err != nil {
 				t.Fatal(err)
 			}
 			got := strings.ReplaceAll(strings.Join(names(c), " "), "top/charts/", "")
@@ -113,7 +113,7 @@ dependencies:
 		"charts/sub/values.yaml", "exports: {data: {mine: child, new: 1}}\ninner: {deep: {k: v}}\nscalar: 1\n",
 	))
 	var warned []string
-	err := chart.ProcessDependencies(c, nil, func(format string, args ...any) { warned = append(warned, fmt.Sprintf(format, args...)) })
+	_, err := chart.ProcessDependencies(c, nil, func(format string, args ...any) { warned = append(warned, fmt.Sprintf(format, args...)) })
 	if err != nil {
 		t.Fatal(err)
 	}

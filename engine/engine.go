@@ -108,11 +108,7 @@ func (o *Output) CRDManifest() string {
 // that its templates see.
 func prepare(in Input, warn chart.Warn) (*chart.Chart, map[string]any, error) {
 	c := chart.Clone(in.Chart)
-	// Dependencies are processed on the user's values as given.
-	if err := chart.ProcessDependencies(c, in.Values, warn); err != nil {
-		return nil, nil, err
-	}
-	vals, err := chart.Coalesce(c, in.Values, warn)
+	vals, err := chart.ProcessDependencies(c, in.Values, warn)
 	return c, vals, err
 }
 
