@@ -16,7 +16,7 @@ test e2e: export PATH := $(PATH):$(CURDIR)/bin/tools
 test: testdeps build tools   ## all tests
 	CGO_ENABLED=0 $(GO) test -timeout 45m ./...
 
-build: bin/pkg bin/pkgd bin/pkg-kubectl bin/pkg-repo   ## all programs into bin/
+build: bin/pkg bin/pkg-release bin/pkgd bin/pkg-kubectl bin/pkg-repo   ## all programs into bin/
 
 tools: bin/pkg-kubectl  ## real helm, ct and kubectl, to test beside them
 	cd .ci/helm3 && CGO_ENABLED=0 $(GO) build -ldflags '-s -w $(helmkube)' -o ../../bin/tools/helm helm.sh/helm/v3/cmd/helm
@@ -39,9 +39,13 @@ benchdeps:              ## and those that the benchmarks need
 	@bash .ci/deps bench
 
 # Go's own build cache decides what is out of date, so these always run.
-.PHONY: bin/pkg bin/pkgd bin/pkg-kubectl bin/pkg-repo cmd/pkgd/programs/shim cmd/pkgd/programs/helper
-bin/pkg bin/pkg-kubectl bin/pkg-repo:
+.PHONY: bin/pkg bin/pkg-release bin/pkgd bin/pkg-kubectl bin/pkg-repo cmd/pkgd/programs/shim cmd/pkgd/programs/helper
+bin/pkg-kubectl bin/pkg-repo:
 	CGO_ENABLED=0 $(GO) build -ldflags '$(LDFLAGS)' -o $@ ./cmd/$(@F)
+bin/pkg-release:
+	CGO_ENABLED=0 $(GO) build -ldflags '$(LDFLAGS)' -o $@ ./cmd/pkg
+bin/pkg:
+	CGO_ENABLED=0 $(GO) build -tags front -ldflags '$(LDFLAGS)' -o $@ ./cmd/pkg
 # kubectl's version is its module's: it is compared with the server's.
 kubectl = $(shell sed -n 's|^\tk8s.io/kubectl v0\.||p' go.mod)
 bin/pkg-kubectl: LDFLAGS += $(addprefix -X k8s.io/component-base/version.,gitCommit= \

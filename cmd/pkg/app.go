@@ -122,7 +122,10 @@ func (a *app) debugf(format string, args ...any) {
 
 // main runs one command line and returns the exit code.
 func (a *app) main(ctx context.Context, args []string) int {
-	err := newRootCommand(a, args).ExecuteContext(ctx)
+	err := a.begin(args)
+	if err == nil {
+		err = newRootCommand(a, args).ExecuteContext(ctx)
+	}
 	if back := a.giveBack(); back != nil {
 		a.warnf("files of root are left in your folders: %v", back)
 	}

@@ -1,3 +1,5 @@
+//go:build !front
+
 package main
 
 import (
@@ -52,22 +54,6 @@ func (l *localCluster) record() (*instance.Record, error) {
 // errNoCluster says that there is nothing to work on.
 func (l *localCluster) errNoCluster() error {
 	return withHint(fmt.Errorf("there is no cluster in %s", l.home), "pkg cluster start")
-}
-
-// program finds another program of ours beside this one.
-func program(name string) (string, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	if self, err = filepath.EvalSymlinks(self); err != nil {
-		return "", err
-	}
-	path := filepath.Join(filepath.Dir(self), name)
-	if _, err := os.Stat(path); err != nil {
-		return "", withHint(fmt.Errorf("program %s is missing beside %s", name, self), "make build, or install the whole package")
-	}
-	return path, nil
 }
 
 // daemon runs pkgd with arguments for this cluster and waits for it.

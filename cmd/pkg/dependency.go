@@ -1,3 +1,5 @@
+//go:build !front
+
 package main
 
 import (
@@ -141,7 +143,7 @@ func runDependencyFetch(ctx context.Context, a *app, o *dependencyOptions, dir s
 	}
 	options := repo.VendorOptions{FromLock: o.fromLock, Now: a.Now(), Access: o.source.access()}
 	if o.verify {
-		options.Verify = a.verifier(o.keyring, nil)
+		options.Verify = a.verifier(o.keyring)
 	}
 	locked, err := r.Vendor(ctx, dir, options)
 	if err != nil {

@@ -37,15 +37,36 @@ var forbidden = []string{
 	"go.etcd.io/bbolt",
 }
 
+// forbiddenInFront are those that only pkg-release may link.
+var forbiddenInFront = []string{
+	"k8s.io/api",
+	"k8s.io/apimachinery/pkg/api",
+	"k8s.io/apimachinery/pkg/apis",
+	"k8s.io/apimachinery/pkg/runtime",
+	"k8s.io/client-go",
+	"github.com/ProtonMail/go-crypto",
+	"github.com/seed38700745/pkg/cluster",
+	"github.com/seed38700745/pkg/release",
+}
+
 func TestLinksNothingHeavy(t *testing.T) {
-	out, err := exec.Command("go", "list", "-deps", ".").Output()
-	if err != nil {
-		t.Fatalf("go list: %v", err)
-	}
-	for _, dep := range strings.Fields(string(out)) {
-		for _, bad := range forbidden {
-			if strings.HasPrefix(dep+"/", strings.TrimSuffix(bad, "/")+"/") {
-				t.Errorf("pkg links %s", dep)
+	for _, program := range []struct {
+		name      string
+		tags      string
+		forbidden []string
+	}{
+		{"pkg-release", "", forbidden},
+		{"pkg", "front", append(forbiddenInFront, forbidden...)},
+	} {
+		out, err := exec.Command("go", "list", "-tags", program.tags, "-deps", ".").Output()
+		if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		for _, dep := range strings.Fields(string(out)) {
+			for _, bad := range program.forbidden {
+				if strings.HasPrefix(dep+"/", strings.TrimSuffix(bad, "/")+"/") {
+					t.Errorf("%s links %s", program.name, dep)
+				}
 			}
 		}
 	}

@@ -1,8 +1,9 @@
+//go:build !front
+
 package main
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -62,7 +63,7 @@ func (a *app) environment() map[string]string {
 		"HELM_REPOSITORY_CACHE":             a.repositoryCache(),
 		"HELM_REPOSITORY_CONFIG":            a.repositoryConfig(),
 	}
-	if exe, err := os.Executable(); err == nil {
+	if exe, err := program("pkg"); err == nil {
 		vars["HELM_BIN"] = exe
 	}
 	if !a.asHelm {

@@ -1,3 +1,5 @@
+//go:build !front
+
 package main
 
 import (
@@ -53,7 +55,7 @@ func runPull(ctx context.Context, a *app, o *pullOptions, ref string) error {
 	req := a.request(o.source, ref)
 	req.Provenance = o.prov
 	if o.source.Verify {
-		req.Verify = a.verifier(o.source.Keyring, &signed)
+		req.Verify = a.verifierInto(o.source.Keyring, &signed)
 	}
 	archive, err := a.repositories().Pull(ctx, req)
 	if err != nil {

@@ -1,3 +1,5 @@
+//go:build !front
+
 package main
 
 import (
@@ -9,9 +11,10 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"sigs.k8s.io/yaml"
+
 	"github.com/seed38700745/pkg/chart"
 	"github.com/seed38700745/pkg/release"
-	"sigs.k8s.io/yaml"
 )
 
 // showFlags say what of a release is printed at the end of a command.

@@ -25,50 +25,6 @@ type command struct {
 	build func(*app) *cobra.Command
 }
 
-// commands lists every command of pkg; a new one is one line here.
-func commands() []command {
-	return []command{
-		{"apply", newApplyCommand},
-		{"completion", newCompletionCommand},
-		{"create", newCreateCommand},
-		{"dependency dep dependencies", newDependencyCommand},
-		{"diff", newDiffCommand},
-		{"drift", newDriftCommand},
-		{"env", newEnvCommand},
-		{"lint", newLintCommand},
-		{"package", newPackageCommand},
-		{"plan", newPlanCommand},
-		{"repair", newRepairCommand},
-		{"pull fetch", newPullCommand},
-		{"push", newPushCommand},
-		{"registry", newRegistryCommand},
-		{"repo", newRepoCommand},
-		{"schema", newSchemaCommand},
-		{"search", newSearchCommand},
-		{"show inspect", newShowCommand},
-		{"cluster", newClusterCommand},
-		{"get", newGetCommand},
-		{"history hist", newHistoryCommand},
-		{"image images", newImageCommand},
-		{"install", newInstallCommand},
-		{"kubectl", newKubectlCommand},
-		{"list ls", newListCommand},
-		{"logs", newLogsCommand},
-		{"open", newOpenCommand},
-		{"outdated", newOutdatedCommand},
-		{"rollback", newRollbackCommand},
-		{"stack", newStackCommand},
-		{"status", newStatusCommand},
-		{"test", newTestCommand},
-		{"uninstall del delete un", newUninstallCommand},
-		{"upgrade", newUpgradeCommand},
-		{"use", newUseCommand},
-		{"template", newTemplateCommand},
-		{"verify", newVerifyCommand},
-		{"version", newVersionCommand},
-	}
-}
-
 // called is the command that the first argument names. Without one (there is none,
 // a flag, help, completion, or a word that no command has) all commands are needed.
 func called(args []string) (command, bool) {
@@ -110,10 +66,7 @@ func newRootCommand(a *app, args []string) *cobra.Command {
 		root.AddCommand(c.build(a))
 		return root
 	}
-	for _, c := range commands() {
-		root.AddCommand(c.build(a))
-	}
-	a.addCompletions(root)
+	a.addAll(root)
 	return root
 }
 

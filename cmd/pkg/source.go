@@ -53,7 +53,7 @@ func firstOf(values ...string) string {
 func (a *app) request(c chartFlags, ref string) repo.Request {
 	req := repo.Request{Ref: ref, Version: c.Version, Devel: c.Devel, RepoURL: c.Repo, Access: c.access()}
 	if c.Verify {
-		req.Verify = a.verifier(c.Keyring, nil)
+		req.Verify = a.verifier(c.Keyring)
 	}
 	return req
 }

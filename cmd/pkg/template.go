@@ -41,6 +41,9 @@ type templateOptions struct {
 	validate     bool
 }
 
+// manifestCheck asks a cluster whether it would take manifests.
+type manifestCheck func(context.Context, []engine.Manifest) error
+
 func newTemplateCommand(a *app) *cobra.Command {
 	o := &templateOptions{}
 	cmd := &cobra.Command{
@@ -78,7 +81,7 @@ for its versions, and whether it would take the manifests.`,
 }
 
 func runTemplate(ctx context.Context, a *app, o *templateOptions, args []string) error {
-	caps, cluster, err := a.templateCapabilities(ctx, o.validate)
+	caps, check, err := a.templateCapabilities(ctx, o.validate)
 	if err != nil {
 		return err
 	}
@@ -119,8 +122,8 @@ func runTemplate(ctx context.Context, a *app, o *templateOptions, args []string)
 	if err != nil {
 		return a.templateFailure(out, err)
 	}
-	if cluster != nil {
-		if err := validateManifests(ctx, cluster, out.Manifests); err != nil {
+	if check != nil {
+		if err := check(ctx, out.Manifests); err != nil {
 			return err
 		}
 	}
@@ -136,24 +139,6 @@ func runTemplate(ctx context.Context, a *app, o *templateOptions, args []string)
 	}
 	_, err = a.Out.Write(text)
 	return err
-}
-
-// templateCapabilities are Helm's defaults or, to validate, those of the cluster, which
-// comes with them.
-func (a *app) templateCapabilities(ctx context.Context, validate bool) (*engine.Capabilities, *connection, error) {
-	if !validate {
-		return engine.DefaultCapabilities(), nil, nil
-	}
-	c, err := a.connect()
-	if err != nil {
-		return nil, nil, err
-	}
-	r, err := c.releases(a, "template")
-	if err != nil {
-		return nil, nil, err
-	}
-	caps, err := r.Capabilities(ctx)
-	return caps, c, err
 }
 
 // templateFailure adds Helm's pointer to --debug when a template is to blame; under

@@ -1,3 +1,5 @@
+//go:build !front
+
 package main
 
 import (
@@ -14,6 +16,26 @@ import (
 	"github.com/seed38700745/pkg/cluster/object"
 	"github.com/seed38700745/pkg/engine"
 )
+
+// templateCapabilities are Helm's defaults or, to validate, those of the cluster, which
+// then is to check the manifests.
+func (a *app) templateCapabilities(ctx context.Context, validate bool) (*engine.Capabilities, manifestCheck, error) {
+	if !validate {
+		return engine.DefaultCapabilities(), nil, nil
+	}
+	c, err := a.connect()
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := c.releases(a, "template")
+	if err != nil {
+		return nil, nil, err
+	}
+	caps, err := r.Capabilities(ctx)
+	return caps, func(ctx context.Context, manifests []engine.Manifest) error {
+		return validateManifests(ctx, c, manifests)
+	}, err
+}
 
 // validateManifests asks the cluster whether it would take manifests, by applying them
 // as a dry run with strict field validation. All that it refuses is in the error.

@@ -1,3 +1,5 @@
+//go:build !front
+
 package main
 
 import (
@@ -36,16 +38,18 @@ func runVerify(a *app, path, keyring string) error {
 		return err
 	}
 	var found provenance.Verification
-	if err := a.verifier(keyring, &found)(archive); err != nil {
+	if err := a.verifierInto(keyring, &found)(archive); err != nil {
 		return err
 	}
 	_, err = fmt.Fprint(a.Out, found.String())
 	return err
 }
 
-// verifier checks archives against a keyring; what it finds goes to into unless
-// that is nil.
-func (a *app) verifier(keyring string, into *provenance.Verification) func(*repo.Archive) error {
+// verifier checks archives against a keyring.
+func (a *app) verifier(keyring string) func(*repo.Archive) error { return a.verifierInto(keyring, nil) }
+
+// verifierInto is a verifier; what it finds goes to into unless that is nil.
+func (a *app) verifierInto(keyring string, into *provenance.Verification) func(*repo.Archive) error {
 	if keyring == "" {
 		keyring = a.defaultKeyring()
 	}
