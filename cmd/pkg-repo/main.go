@@ -73,6 +73,7 @@ func newCommand(logs io.Writer) *cobra.Command {
 	f.StringVar(&c.Access.Service, "token-service", "pkg", "name of this service in tokens")
 	f.StringVar(&c.Access.SigningKey, "token-signing-key", "", "PEM file of an EC key of curve P-256: issue tokens at /token")
 	f.BoolVar(&c.Access.AnonymousPush, "allow-anonymous-push", false, "everybody who reaches the address may push")
+	f.StringVar(&c.Keyring, "keyring", "", "OpenPGP public keys: the page says which charts one of them signed")
 	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file of the TLS certificate")
 	f.StringVar(&c.TLSKey, "tls-key", "", "PEM file of its key")
 	f.BoolVar(&c.TLSSelfMade, "tls-self-made", false, "TLS with a certificate that is made at the first start: DATA/.pkg/tls.crt is what clients need")

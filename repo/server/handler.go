@@ -24,7 +24,7 @@ func (s *Server) Handler() http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if !s.limits.Allow(r) {
 			w.Header().Set("Retry-After", "1")
-			writeError(w, http.StatusTooManyRequests, "too many requests")
+			s.refuse(w, r, http.StatusTooManyRequests, "too many requests")
 			return
 		}
 		if r.ProtoMajor >= 2 {
@@ -71,7 +71,7 @@ func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (s *Server) route(w *recorder, r *http.Request) {
 	p := r.URL.Path
 	if clean := path.Clean("/" + p); clean != p && clean+"/" != p || strings.Contains(p, "\x00") {
-		writeError(w, http.StatusBadRequest, "bad path")
+		s.refuse(w, r, http.StatusBadRequest, "bad path")
 		return
 	}
 	switch {
@@ -108,13 +108,7 @@ func (s *Server) serveRepository(w *recorder, r *http.Request, p string) {
 			s.serveFile(w, r, tenant, file)
 		}
 	default:
-		tenant := s.page.Tenant(p)
-		if s.allowRead(w, r, tenant) {
-			s.page.Serve(w, r, p, func(tenant string) bool {
-				_, err := s.access.Allow(r, access.Target{Tenant: tenant}, access.Pull)
-				return err == nil
-			})
-		}
+		s.servePage(w, r, p)
 	}
 }
 

@@ -28,6 +28,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/seed38700745/pkg/chart/provenance"
 	"github.com/seed38700745/pkg/repo/server/access"
 	"github.com/seed38700745/pkg/repo/server/depot"
 	"github.com/seed38700745/pkg/repo/server/page"
@@ -48,6 +49,8 @@ type Config struct {
 
 	TLSCert, TLSKey string // PEM files
 	TLSSelfMade     bool   // a certificate made at the first start, kept in the folder
+
+	Keyring string // OpenPGP public keys whose signatures of charts the page calls verified
 
 	Patience time.Duration // how long a client may move nothing; 0 is DefaultPatience
 	Rate     float64       // requests a second from one address; 0 is no limit
@@ -96,7 +99,13 @@ func (s *Server) open() error {
 	if s.registry, err = registry.Open(s.charts.StatePath("registry"), s.charts); err != nil {
 		return err
 	}
-	s.page = page.New(s.charts, c.Log)
+	pages := page.Config{Charts: s.charts, Cosigned: s.registry.Cosigned, Log: c.Log}
+	if c.Keyring != "" {
+		if pages.Keyring, err = provenance.ReadKeyring(c.Keyring); err != nil {
+			return fmt.Errorf("keyring: %w", err)
+		}
+	}
+	s.page = page.New(pages)
 	if c.AuditLog != "" {
 		if s.audit, err = os.OpenFile(c.AuditLog, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640); err != nil {
 			return err

@@ -210,6 +210,16 @@ func (a *Access) denied(r *http.Request, t Target, right Right, reason string, s
 	return d
 }
 
+const basicChallenge = `Basic realm="pkg", charset="UTF-8"`
+
+// PasswordChallenge makes a browser ask for a password; "" when there are none.
+func (a *Access) PasswordChallenge() string {
+	if a.users == nil {
+		return ""
+	}
+	return basicChallenge
+}
+
 // challenge is what a client needs to know to sign in.
 func (a *Access) challenge(r *http.Request, t Target, right Right) string {
 	realm := a.config.Realm
@@ -221,7 +231,7 @@ func (a *Access) challenge(r *http.Request, t Target, right Right) string {
 		realm = scheme + "://" + r.Host + "/token"
 	}
 	if realm == "" {
-		return `Basic realm="pkg", charset="UTF-8"`
+		return basicChallenge
 	}
 	text := fmt.Sprintf("Bearer realm=%q,service=%q", realm, a.config.Service)
 	if name := cmp.Or(t.Image, t.Tenant); name != "" && right != "" {

@@ -1,191 +1,251 @@
 package page
 
 import (
-	"fmt"
-	"html/template"
+	"context"
+	"errors"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/rogpeppe/go-internal/diff"
+	"unicode/utf8"
 
 	"github.com/seed38700745/pkg/chart"
 	"github.com/seed38700745/pkg/repo/server/depot"
+	"github.com/seed38700745/pkg/repo/server/page/markdown"
 )
 
-// chartView is what the pages of a chart show.
+// chartView is what all pages of a chart show.
 type chartView struct {
 	frame
 	Entry    *depot.Entry
 	Meta     *chart.Metadata
-	Versions []*depot.Entry
+	Versions []*depot.Entry // newest first
+	Newest   *depot.Entry   // the newest that is no prerelease
 	Tab      string
-	Signed   bool
-	Host     string
-	Plain    bool // the server has no TLS, which registry clients have to be told
-
-	Readme    template.HTML
-	Values    string
-	Schema    string
-	Templates []*chart.File
-	Images    []string
-	From      string
-	Changes   []change
+	Tabs     []tab
+	Signed   signature
+	Ways     []way
 }
 
-// change is one file's difference between two versions.
-type change struct {
-	File  string
-	Lines []diffLine
+// tab is a part of a chart's pages.
+type tab struct {
+	Name, Path string
+	Count      int // -1: none is shown
+	Current    bool
 }
 
-type diffLine struct {
-	Kind string // "add", "remove", "place", "same"
-	Text string
+// way is one of installing a chart.
+type way struct{ Name, Command string }
+
+// tabNames are the parts of a chart's pages, as paths and as words.
+var tabNames = []struct{ path, name string }{
+	{"", "Overview"}, {"values", "Values"}, {"templates", "Templates"}, {"dependencies", "Dependencies"},
+	{"images", "Images"}, {"versions", "Versions"}, {"diff", "Changes"},
 }
 
-func (p *Page) serveChart(w http.ResponseWriter, r *http.Request, tenant string, parts []string) {
-	parts = append(parts, "", "")
-	name, version, tab := parts[0], parts[1], parts[2]
+// serveChart answers for what follows "/-/": NAME/VERSION/TAB/FILE.
+func (p *Page) serveChart(w http.ResponseWriter, r *http.Request, f frame, rest string) {
+	const most = 4
+	parts := append(strings.SplitN(rest, "/", most), "", "", "")
+	name, version, at, file := parts[0], parts[1], parts[2], parts[3]
 	if version == "" {
 		version = "latest"
 	}
-	e, err := p.charts.Find(tenant, name, version)
-	tabs := []string{"", "values", "templates", "versions", "diff"}
-	if err != nil || len(parts) > 5 || !slices.Contains(tabs, tab) {
-		p.missing(w, r)
-		return
-	}
-	c, err := p.charts.Load(tenant, e)
+	e, err := p.config.Charts.Find(f.Tenant, name, version)
 	if err != nil {
-		p.missing(w, r)
+		p.missing(w, r, f)
 		return
 	}
-	v := &chartView{
-		frame: frame{Title: name, Tenant: tenant}, Entry: e, Meta: c.Metadata, Versions: p.charts.Versions(tenant, name),
-		Tab: tab, Host: r.Host, Plain: r.TLS == nil,
+	a, err := p.archive(r.Context(), f.Tenant, e)
+	switch {
+	case errors.Is(err, depot.ErrNotFound): // deleted a moment ago
+		p.missing(w, r, f)
+		return
+	case err != nil:
+		p.failed(w, r, f, err)
+		return
 	}
-	if f, _, err := p.charts.OpenFile(tenant, e.File+".prov"); err == nil {
-		v.Signed = f.Close() == nil
+	if at == "files" {
+		p.serveFile(w, r, f, a, file)
+		return
 	}
-	switch tab {
+	if file != "" && at != "templates" {
+		p.missing(w, r, f)
+		return
+	}
+	meta, err := e.Metadata()
+	if err != nil {
+		p.failed(w, r, f, err)
+		return
+	}
+	f.Title = name + " " + e.Version
+	v := &chartView{frame: f, Entry: e, Meta: meta, Versions: p.config.Charts.Versions(f.Tenant, name), Tab: at}
+	if v.Newest, err = p.config.Charts.Find(f.Tenant, name, "latest"); err != nil {
+		v.Newest = e
+	}
+	v.Signed = p.signature(r.Context(), f.Tenant, e)
+	v.Ways = ways(v)
+	switch at {
 	case "":
-		if f := chart.Readme(c); f != nil {
-			v.Readme = p.readme.render(e.Digest, f.Data)
-		}
-		v.Images = images(c)
+		p.serveOverview(w, r, v, a)
 	case "values":
-		v.Values, v.Schema = string(chart.RawFile(c, chart.ValuesfileName)), string(c.Schema)
+		p.serveValues(w, r, v, a)
 	case "templates":
-		v.Templates = c.Templates
+		p.serveTemplates(w, r, v, a, file)
+	case "dependencies":
+		p.serveDependencies(w, r, v, a)
+	case "images":
+		p.serveImages(w, r, v)
+	case "versions":
+		p.writeChart(w, r, v, "versions.html", v)
 	case "diff":
-		if !p.diff(v, tenant, c, r.URL.Query().Get("from")) {
-			p.missing(w, r)
+		p.serveDiff(w, r, v, a)
+	default:
+		p.missing(w, r, f)
+	}
+}
+
+// writeChart answers with one of a chart's pages; data embeds v.
+func (p *Page) writeChart(w http.ResponseWriter, r *http.Request, v *chartView, name string, data any) {
+	for _, t := range tabNames {
+		count := -1
+		switch t.path {
+		case "dependencies":
+			count = len(v.Meta.Dependencies)
+		case "versions":
+			count = len(v.Versions)
+		}
+		v.Tabs = append(v.Tabs, tab{t.name, chartPath(v.Tenant, v.Entry.Name, v.Entry.Version, t.path), count, t.path == v.Tab})
+	}
+	p.write(w, r, http.StatusOK, name, data)
+}
+
+// Prerelease tells whether the version is one.
+func (v *chartView) Prerelease() bool { return prerelease(v.Entry.Version) }
+
+func prerelease(version string) bool {
+	version, _, _ = strings.Cut(version, "+")
+	return strings.Contains(version, "-")
+}
+
+// Outdated tells whether there is a newer version than the one shown.
+func (v *chartView) Outdated() bool {
+	return slices.IndexFunc(v.Versions, func(e *depot.Entry) bool { return e.Version == v.Newest.Version }) <
+		slices.IndexFunc(v.Versions, func(e *depot.Entry) bool { return e.Version == v.Entry.Version })
+}
+
+// ociName is what a repository of a registry may be called.
+var ociName = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$`)
+
+// ways are the commands that install a version. Names and versions are plain words
+// by the depot's rules, so that nothing needs quoting in a shell.
+func ways(v *chartView) []way {
+	name, version := v.Entry.Name, v.Entry.Version
+	release := strings.Trim(strings.ToLower(strings.NewReplacer("_", "-", ".", "-").Replace(name)), "-")
+	if v.Meta.Type == "library" {
+		return []way{{"Chart.yaml", dependencyLines(v)}}
+	}
+	const next = " \\\n  " // goes on in the next line
+	from := next + "--repo " + v.URL() + next + "--version " + version
+	out := []way{{"pkg", "pkg install " + release + " " + name + from}, {"Helm", "helm install " + release + " " + name + from}}
+	if ociName.MatchString(name) {
+		from := next + v.OCI() + "/" + name + next + "--version " + version
+		if plain := v.PlainHTTP(); plain != "" {
+			from += next + plain
+		}
+		out = append(out, way{"OCI", "helm install " + release + from})
+	}
+	return append(out, way{"Chart.yaml", dependencyLines(v)})
+}
+
+func dependencyLines(v *chartView) string {
+	return "dependencies:\n- name: " + v.Entry.Name + "\n  version: " + v.Entry.Version + "\n  repository: " + v.URL()
+}
+
+// overview is the first page of a chart.
+type overview struct {
+	*chartView
+	Readme markdown.Document
+	Images *imageList // nil while they are being found
+}
+
+func (p *Page) serveOverview(w http.ResponseWriter, r *http.Request, v *chartView, a *archive) {
+	o := overview{chartView: v}
+	if text := a.readme(); text != nil {
+		var err error
+		o.Readme, err = get(r.Context(), p.keep, "readme "+v.Tenant+" "+v.Entry.Digest, func() (markdown.Document, int, error) {
+			d := p.markdown.Render(text, func(name string) string {
+				if a.find(name) == nil {
+					return ""
+				}
+				return chartPath(v.Tenant, v.Entry.Name, v.Entry.Version, "files/"+name)
+			})
+			return d, len(d.HTML), nil
+		})
+		if err != nil {
+			p.failed(w, r, v.frame, err)
 			return
 		}
 	}
-	p.write(w, http.StatusOK, "chart.html", v)
+	o.Images = p.images(r.Context(), v.Tenant, v.Entry)
+	p.writeChart(w, r, v, "chart.html", o)
 }
 
-// diff fills in what changed since another version, the one before by default.
-func (p *Page) diff(v *chartView, tenant string, c *chart.Chart, from string) bool {
-	if from == "" {
-		at := slices.Index(v.Versions, v.Entry)
-		if at < 0 || at+1 >= len(v.Versions) {
-			return true // the only one: nothing to compare with
+// Contents are the headings worth a list: those of the upper two levels, when there
+// are enough of them.
+func (o overview) Contents() []markdown.Heading {
+	const few, many = 4, 60
+	var out []markdown.Heading
+	for _, limit := range []int{3, 2} {
+		out = out[:0]
+		for _, h := range o.Readme.Headings {
+			if h.Level <= limit {
+				out = append(out, h)
+			}
 		}
-		from = v.Versions[at+1].Version
-	}
-	e, err := p.charts.Find(tenant, v.Entry.Name, from)
-	if err != nil {
-		return false
-	}
-	old, err := p.charts.Load(tenant, e)
-	if err != nil {
-		return false
-	}
-	v.From = e.Version
-	before, after := texts(old), texts(c)
-	names := make([]string, 0, len(after))
-	for name := range after {
-		names = append(names, name)
-	}
-	for name := range before {
-		if _, ok := after[name]; !ok {
-			names = append(names, name)
+		if len(out) <= many {
+			break
 		}
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		if before[name] != after[name] {
-			v.Changes = append(v.Changes, change{name, lines(before[name], after[name])})
-		}
-	}
-	return true
-}
-
-// texts are the files of a chart that decide what it installs.
-func texts(c *chart.Chart) map[string]string {
-	all := map[string]string{}
-	for _, f := range c.Raw {
-		if f.Name == chart.ChartfileName || f.Name == chart.ValuesfileName || f.Name == chart.SchemafileName ||
-			strings.HasPrefix(f.Name, chart.TemplatesDir+"/") || strings.HasPrefix(f.Name, "crds/") {
-			all[f.Name] = string(f.Data)
-		}
-	}
-	return all
-}
-
-func lines(before, after string) []diffLine {
-	var out []diffLine
-	for i, text := range strings.Split(string(diff.Diff("a", []byte(before), "b", []byte(after))), "\n") {
-		const header = 3 // "diff", "---", "+++"
-		if i < header || text == "" {
-			continue
-		}
-		kind := "same"
-		switch text[0] {
-		case '+':
-			kind = "add"
-		case '-':
-			kind = "remove"
-		case '@':
-			kind = "place"
-		}
-		out = append(out, diffLine{kind, text})
+	if len(out) < few || len(out) > many {
+		return nil
 	}
 	return out
 }
 
-// images lists what the chart's default values call an image: an "image" that is a
-// text, or a table with a repository and perhaps a registry and a tag.
-func images(c *chart.Chart) []string {
-	var found []string
-	var walk func(v any, depth int)
-	walk = func(v any, depth int) {
-		const deepest = 20
-		table, ok := v.(map[string]any)
-		if !ok || depth > deepest {
-			return
-		}
-		if name, ok := table["repository"].(string); ok && name != "" && !strings.Contains(name, "://") {
-			if registry, ok := table["registry"].(string); ok && registry != "" {
-				name = registry + "/" + name
-			}
-			tag := c.Metadata.AppVersion
-			if t := table["tag"]; t != nil && fmt.Sprint(t) != "" {
-				tag = fmt.Sprint(t)
-			}
-			found = append(found, strings.TrimSuffix(name+":"+tag, ":"))
-		}
-		if name, ok := table["image"].(string); ok && name != "" {
-			found = append(found, name)
-		}
-		for _, sub := range table {
-			walk(sub, depth+1)
-		}
+// serveFile answers with a file of a chart, as text or as a picture.
+func (p *Page) serveFile(w http.ResponseWriter, r *http.Request, f frame, a *archive, name string) {
+	data := a.find(name)
+	if data == nil {
+		p.missing(w, r, f)
+		return
 	}
-	walk(c.Values, 0)
-	slices.Sort(found)
-	return slices.Compact(found)
+	h := w.Header()
+	secure(h, filePolicy)
+	h.Set("Cache-Control", "private, no-cache")
+	kind := "application/octet-stream"
+	switch {
+	case markdown.IsPicture(name) && strings.HasSuffix(strings.ToLower(name), ".svg"):
+		kind = "image/svg+xml"
+	case markdown.IsPicture(name):
+		kind = http.DetectContentType(data)
+		if !strings.HasPrefix(kind, "image/") {
+			kind = "application/octet-stream"
+		}
+	case utf8.Valid(data):
+		kind = "text/plain; charset=utf-8"
+	}
+	h.Set("Content-Type", kind)
+	if kind == "application/octet-stream" {
+		h.Set("Content-Disposition", "attachment")
+	}
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(data) // the client may have gone
+	}
+}
+
+// waited returns a context that ends after so long as a page waits for what is
+// being made.
+func waited(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, patience)
 }

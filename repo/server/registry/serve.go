@@ -294,12 +294,27 @@ func (g *Registry) serveReferrers(w http.ResponseWriter, r *http.Request, q Requ
 	if _, err := hexOf(q.ref); err != nil {
 		return err
 	}
-	found := []descriptor{}
-	list, err := os.ReadDir(g.path(q.Name, "_manifests"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	found, err := g.referrers(q)
+	if err != nil {
 		return err
 	}
 	want := r.URL.Query().Get("artifactType")
+	if want != "" {
+		found = slices.DeleteFunc(found, func(d descriptor) bool { return d.ArtifactType != want })
+		w.Header().Set("OCI-Filters-Applied", "artifactType")
+	}
+	w.Header().Set("Content-Type", typeIndex)
+	writeIndex(w, found)
+	return nil
+}
+
+// referrers are the manifests about the one with a digest.
+func (g *Registry) referrers(q Request) ([]descriptor, error) {
+	found := []descriptor{}
+	list, err := os.ReadDir(g.path(q.Name, "_manifests"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	for _, item := range list {
 		m, err := g.readManifest(q, "sha256:"+item.Name())
 		if err != nil || m.Subject == nil || m.Subject.Digest != q.ref {
@@ -309,16 +324,9 @@ func (g *Registry) serveReferrers(w http.ResponseWriter, r *http.Request, q Requ
 		if kind == "" && m.Config != nil {
 			kind = m.Config.MediaType
 		}
-		if want == "" || want == kind {
-			found = append(found, descriptor{MediaType: m.MediaType, Digest: m.digest, Size: int64(len(m.data)), ArtifactType: kind, Annotations: m.Annotations})
-		}
+		found = append(found, descriptor{MediaType: m.MediaType, Digest: m.digest, Size: int64(len(m.data)), ArtifactType: kind, Annotations: m.Annotations})
 	}
-	if want != "" {
-		w.Header().Set("OCI-Filters-Applied", "artifactType")
-	}
-	w.Header().Set("Content-Type", typeIndex)
-	writeIndex(w, found)
-	return nil
+	return found, nil
 }
 
 func writeIndex(w http.ResponseWriter, list []descriptor) {

@@ -1,16 +1,18 @@
 "use strict";
-for (const block of document.querySelectorAll("pre.copy")) {
+// Adds a button to blocks of commands and code. Everything works without.
+for (const block of document.querySelectorAll("pre.copy, .readme pre")) {
   const button = document.createElement("button");
   button.type = "button";
+  button.className = "copybutton";
   button.textContent = "Copy";
   button.addEventListener("click", async () => {
-    const text = block.querySelector("code").textContent;
+    const code = block.querySelector("code") || block;
     try {
-      await navigator.clipboard.writeText(text);
+      await navigator.clipboard.writeText(code.textContent.replace(/\n$/, ""));
       button.textContent = "Copied";
     } catch {
       // Without TLS browsers offer no clipboard: select, so that a key copies.
-      getSelection().selectAllChildren(block);
+      getSelection().selectAllChildren(code);
       button.textContent = "Selected";
     }
     setTimeout(() => { button.textContent = "Copy"; }, 2000);
@@ -19,4 +21,8 @@ for (const block of document.querySelectorAll("pre.copy")) {
   frame.className = "copyframe";
   block.replaceWith(frame);
   frame.append(block, button);
+}
+// On narrow screens lists of files and settings begin closed.
+if (matchMedia("(max-width: 60rem)").matches) {
+  for (const list of document.querySelectorAll(".files > details, .keys > details")) list.open = false;
 }
