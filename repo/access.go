@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -20,12 +21,17 @@ const (
 	maxFileSize    = 100 << 20
 )
 
-// requestTimeout bounds one request with its body.
-const requestTimeout = 2 * time.Minute
+// Times that a server may take: until it begins to answer, and without sending
+// anything while it does.
+const (
+	requestTimeout = 2 * time.Minute
+	stallTimeout   = time.Minute
+)
 
 // Access is how a server is reached.
 type Access struct {
 	Username, Password    string
+	Token                 string // sent as a bearer token, instead of user and password
 	CertFile, KeyFile     string
 	CAFile                string
 	InsecureSkipTLSVerify bool
@@ -33,69 +39,262 @@ type Access struct {
 	PlainHTTP             bool // registries without TLS
 }
 
-func (a Access) client() (*http.Client, error) {
+// or completes the access with the credentials and files of another one.
+func (a Access) or(other Access) Access {
+	if a.Token == "" && (a.Username == "" || a.Password == "") {
+		a.Username, a.Password, a.Token = other.Username, other.Password, other.Token
+	}
+	if a.CertFile == "" && a.KeyFile == "" {
+		a.CertFile, a.KeyFile = other.CertFile, other.KeyFile
+	}
+	if a.CAFile == "" {
+		a.CAFile = other.CAFile
+	}
+	a.InsecureSkipTLSVerify = a.InsecureSkipTLSVerify || other.InsecureSkipTLSVerify
+	a.PassCredentialsAll = a.PassCredentialsAll || other.PassCredentialsAll
+	a.PlainHTTP = a.PlainHTTP || other.PlainHTTP
+	return a
+}
+
+// forTarget drops the credentials unless target has the scheme, host and port of the
+// repository, or they may go everywhere (Helm's rule).
+func (a Access) forTarget(base, target string) Access {
+	if !a.PassCredentialsAll && !sameHost(base, target) {
+		a.Username, a.Password, a.Token = "", "", ""
+	}
+	return a
+}
+
+func (a Access) authorize(req *http.Request) {
+	switch {
+	case a.Token != "":
+		req.Header.Set("Authorization", "Bearer "+a.Token)
+	case a.Username != "" && a.Password != "":
+		req.SetBasicAuth(a.Username, a.Password)
+	}
+}
+
+// transport reaches servers directly or through the proxies of the environment.
+// Answers are not unpacked: a server may call a packed chart a packed answer.
+func (a Access) transport() (*http.Transport, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	if a.CAFile != "" || a.CertFile != "" || a.InsecureSkipTLSVerify {
-		conf := &tls.Config{InsecureSkipVerify: a.InsecureSkipTLSVerify} // the user asked for it
-		if a.CertFile != "" {
-			pair, err := tls.LoadX509KeyPair(a.CertFile, a.KeyFile)
-			if err != nil {
-				return nil, fmt.Errorf("client certificate: %w", err)
-			}
-			conf.Certificates = []tls.Certificate{pair}
-		}
-		if a.CAFile != "" {
-			pem, err := os.ReadFile(a.CAFile)
-			if err != nil {
-				return nil, err
-			}
-			conf.RootCAs = x509.NewCertPool()
-			if !conf.RootCAs.AppendCertsFromPEM(pem) {
-				return nil, fmt.Errorf("%s: no certificate in it", a.CAFile)
-			}
-		}
-		transport.TLSClientConfig = conf
+	transport.DisableCompression = true
+	transport.ResponseHeaderTimeout = requestTimeout
+	if a.CAFile == "" && a.CertFile == "" && a.KeyFile == "" && !a.InsecureSkipTLSVerify {
+		return transport, nil
 	}
-	return &http.Client{Transport: transport, Timeout: requestTimeout}, nil
+	conf := &tls.Config{InsecureSkipVerify: a.InsecureSkipTLSVerify} // the user asked for it
+	if a.CertFile != "" || a.KeyFile != "" {
+		pair, err := tls.LoadX509KeyPair(a.CertFile, a.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("client certificate: %w", err)
+		}
+		conf.Certificates = []tls.Certificate{pair}
+	}
+	if a.CAFile != "" {
+		pem, err := os.ReadFile(a.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("CA: %w", err)
+		}
+		conf.RootCAs = x509.NewCertPool()
+		if !conf.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s: no certificate in it", a.CAFile)
+		}
+	}
+	transport.TLSClientConfig = conf
+	return transport, nil
 }
 
-// Fetch reads a whole URL.
-func (r *Resolver) Fetch(ctx context.Context, url string, access Access) ([]byte, error) {
-	return r.fetch(ctx, url, access, maxFileSize)
+// maxRedirects is how many redirects are followed, as in Go's client.
+const maxRedirects = 10
+
+// keepCredentials is the rule for redirects: credentials stay with the scheme, host
+// and port that they were meant for. Go's own rule lets other ports and subdomains
+// have them.
+func keepCredentials(req *http.Request, via []*http.Request) error {
+	if len(via) >= maxRedirects {
+		return fmt.Errorf("stopped after %d redirects", maxRedirects)
+	}
+	if first := via[0].URL; req.URL.Scheme != first.Scheme || req.URL.Host != first.Host {
+		req.Header.Del("Authorization")
+		req.Header.Del("Cookie")
+	}
+	return nil
 }
 
-func (r *Resolver) fetch(ctx context.Context, url string, access Access, limit int64) ([]byte, error) {
-	client, err := access.client()
+// client returns the client for an access; connections are shared and reused.
+func (r *Resolver) client(a Access) (*http.Client, error) {
+	a.Username, a.Password, a.Token, a.PassCredentialsAll = "", "", "", false // said in the request
+	if c, ok := r.clients.Load(a); ok {
+		return c.(*http.Client), nil
+	}
+	base, err := a.transport()
 	if err != nil {
 		return nil, err
 	}
-	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	c, _ := r.clients.LoadOrStore(a, &http.Client{Transport: &watched{r: r, base: base}, CheckRedirect: keepCredentials})
+	return c.(*http.Client), nil
+}
+
+// OfflineError says what would have to be fetched while that is not allowed.
+type OfflineError struct {
+	What string // "chart foo/web 1.0.0"
+	Next string // the command that fetches it; "" for the same one
+}
+
+func (e *OfflineError) Error() string { return "offline: " + e.What + " is not cached" }
+
+// Hint returns the command to try next.
+func (e *OfflineError) Hint() string {
+	if e.Next == "" {
+		return "run it once without --offline"
+	}
+	return "with a network, run: " + e.Next
+}
+
+// watched is the one way to servers: closed while offline, and its answers report
+// progress and do not wait for ever.
+type watched struct {
+	r    *Resolver
+	base http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (w *watched) RoundTrip(req *http.Request) (*http.Response, error) {
+	target := req.URL.Redacted()
+	if w.r.Offline {
+		return nil, &OfflineError{What: target}
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	resp, err := w.base.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	b := &body{ReadCloser: resp.Body, progress: func(int64) {}, end: func() { cancel(nil) }}
+	b.cause = func() error { return context.Cause(ctx) }
+	b.timer = time.AfterFunc(stallTimeout, func() {
+		cancel(fmt.Errorf("%s: the server has sent nothing for %s", target, stallTimeout))
+	})
+	if w.r.Progress != nil && resp.StatusCode == http.StatusOK {
+		b.progress = func(read int64) { w.r.Progress(target, read, resp.ContentLength) }
+	}
+	resp.Body = b
+	return resp, nil
+}
+
+// body is an answer's body. The timer ends the request unless each read restarts it.
+type body struct {
+	io.ReadCloser
+	timer    *time.Timer
+	progress func(read int64)
+	read     int64
+	cause    func() error // why the request was ended
+	end      func()
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.timer.Reset(stallTimeout)
+	b.read += int64(n)
+	b.progress(b.read)
+	if err != nil && !errors.Is(err, io.EOF) {
+		if cause := b.cause(); cause != nil {
+			err = cause
+		}
+	}
+	return n, err
+}
+
+func (b *body) Close() error {
+	b.timer.Stop()
+	err := b.ReadCloser.Close()
+	b.end()
+	return err
+}
+
+// get begins a request; the caller closes the body. Statuses other than 200, and 304
+// if the header asks for that, are errors.
+func (r *Resolver) get(ctx context.Context, target string, access Access, header http.Header) (*http.Response, error) {
+	client, err := r.client(access)
 	if err != nil {
 		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return nil, err
+	}
+	for key, values := range header {
+		req.Header[key] = values
 	}
 	if r.UserAgent != "" {
 		req.Header.Set("User-Agent", r.UserAgent)
 	}
-	if access.Username != "" && access.Password != "" {
-		req.SetBasicAuth(access.Username, access.Password)
-	}
+	access.authorize(req)
 	resp, err := client.Do(req)
 	if err != nil {
+		var offline *OfflineError
+		if errors.As(err, &offline) {
+			return nil, offline
+		}
 		return nil, plainHTTPError(err)
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("failed to fetch %s : %s", url, resp.Status)
+	conditional := header.Get("If-None-Match") != "" || header.Get("If-Modified-Since") != ""
+	if resp.StatusCode != http.StatusOK && (resp.StatusCode != http.StatusNotModified || !conditional) {
+		return nil, errors.Join(&statusError{url: redacted(target), status: resp.Status, code: resp.StatusCode}, resp.Body.Close())
 	}
+	return resp, nil
+}
+
+// statusError is an answer that is none.
+type statusError struct {
+	url, status string
+	code        int
+}
+
+func (e *statusError) Error() string { return "failed to fetch " + e.url + " : " + e.status }
+
+// Hint names what a refusal asks for.
+func (e *statusError) Hint() string {
+	switch e.code {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return "the server wants credentials: --username and --password, or --token"
+	case http.StatusProxyAuthRequired:
+		return "the proxy wants credentials: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
+	}
+	return ""
+}
+
+// fetch reads a whole URL.
+func (r *Resolver) fetch(ctx context.Context, target string, access Access, limit int64) ([]byte, error) {
+	resp, err := r.get(ctx, target, access, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", url, err)
+		return nil, fmt.Errorf("%s: %w", redacted(target), err)
 	}
 	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("%s: larger than %d bytes", url, limit)
+		return nil, fmt.Errorf("%s: larger than %d bytes", redacted(target), limit)
 	}
 	return data, nil
+}
+
+// Fetch reads a whole URL; it is kept for when there is no network.
+func (r *Resolver) Fetch(ctx context.Context, target string, access Access) ([]byte, error) {
+	data, _, err := r.fetchKept(ctx, target, access, maxFileSize)
+	return data, err
+}
+
+// redacted is a URL for people to see.
+func redacted(target string) string {
+	u, err := url.Parse(target)
+	if err != nil {
+		return target
+	}
+	return u.Redacted()
 }
 
 // plainHTTPError adds to a TLS error that the server speaks plain HTTP.

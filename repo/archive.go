@@ -3,17 +3,13 @@ package repo
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/seed38700745/pkg/chart"
@@ -27,6 +23,8 @@ type Archive struct {
 	Provenance []byte
 	// Ref and Manifest name an archive from a registry; "" for others.
 	Ref, Manifest string
+
+	url string // it was fetched from, unless that was a registry
 }
 
 // Load unpacks the chart.
@@ -36,8 +34,7 @@ func (a *Archive) Load() (*chart.Chart, error) {
 
 // Digest is the sha256 of the archive in hex.
 func (a *Archive) Digest() string {
-	sum := sha256.Sum256(a.Data)
-	return hex.EncodeToString(sum[:])
+	return hexSum(a.Data)
 }
 
 // ReadArchive reads an archive from disk with the provenance file beside it, which
@@ -73,43 +70,51 @@ func pack(c *chart.Chart) (*Archive, error) {
 	return &Archive{Name: chart.ArchiveName(c), Data: out.Bytes()}, nil
 }
 
-var sha256Hex = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{64}$`) })
-
-// download fetches an archive and checks it against the index's digest. With a
-// digest it is kept, and found again, under that.
+// download fetches an archive and checks it against the index's digest; by that it is
+// found again, too.
 func (r *Resolver) download(ctx context.Context, l located) (*Archive, error) {
 	u, err := url.Parse(l.url)
 	if err != nil {
 		return nil, fmt.Errorf("bad URL %q: %w", l.url, err)
 	}
-	a := &Archive{Name: path.Base(u.Path)}
+	a := &Archive{Name: path.Base(u.Path), url: l.url}
 	if l.provenance {
 		target := l.url + ".prov"
-		if a.Provenance, err = r.fetch(ctx, target, l.access, maxFileSize); err != nil {
-			return nil, fmt.Errorf("failed to fetch provenance %q: %w", target, err)
+		if a.Provenance, _, err = r.fetchKept(ctx, target, l.access, maxFileSize); err != nil {
+			return nil, fmt.Errorf("failed to fetch provenance %q: %w", redacted(target), err)
 		}
 	}
-	kept := ""
-	if sha256Hex().MatchString(l.digest) {
-		kept = filepath.Join(r.CacheDir, "archives", l.digest+".tgz")
-		if data, err := os.ReadFile(kept); err == nil {
-			a.Data = data
-			if a.Digest() == l.digest {
-				return a, nil
-			}
-		}
+	if data, ok := r.kept(l.digest); ok {
+		a.Data = data
+		return a, nil
 	}
-	a.Data, err = r.fetch(ctx, l.url, l.access, maxArchiveSize)
-	if err != nil {
+	if l.digest == "" {
+		a.Data, _, err = r.fetchKept(ctx, l.url, l.access, maxArchiveSize)
+		return a, l.offline(err)
+	}
+	if a.Data, err = r.fetch(ctx, l.url, l.access, maxArchiveSize); err != nil {
+		return nil, l.offline(err)
+	}
+	if sum := a.Digest(); sum != l.digest {
+		return nil, fmt.Errorf("%s: the download's sha256 is %s, the index says %s", redacted(l.url), sum, l.digest)
+	}
+	if _, err := r.keep(l.url, a.Data); err != nil {
 		return nil, err
 	}
-	if l.digest != "" && a.Digest() != l.digest {
-		return nil, fmt.Errorf("%s: the download's sha256 is %s, the index says %s", l.url, a.Digest(), l.digest)
-	}
-	if kept != "" {
-		if err := writeFile(kept, a.Data, 0o644); err != nil {
-			return nil, err
-		}
-	}
 	return a, nil
+}
+
+// offline names the chart in the error of one that is not cached.
+func (l located) offline(err error) error {
+	var missing *OfflineError
+	if !errors.As(err, &missing) || l.chart == "" {
+		return err
+	}
+	out := &OfflineError{What: "chart " + l.chart, Next: "pkg pull " + l.chart}
+	if l.version != "" {
+		out.What += " " + l.version
+		out.Next += " --version " + l.version
+	}
+	out.What += " (" + redacted(l.url) + ")"
+	return out
 }

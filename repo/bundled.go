@@ -3,57 +3,94 @@ package repo
 import (
 	"fmt"
 	"io/fs"
+	"path"
+	"slices"
 	"strings"
 
+	"sigs.k8s.io/yaml"
+
 	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/repo/localindex"
 )
+
+// bundledChart is one chart of the built-in repository, and its folder there.
+type bundledChart struct {
+	name, dir string
+	entry     localindex.Entry
+}
 
 // resolveBundled loads a chart of the built-in repository.
 func (r *Resolver) resolveBundled(repoName, name string, req Request) (*Resolved, error) {
-	index, charts, err := r.bundledIndex()
+	all, err := r.bundledEntries()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := index.Find(name, req.Version, req.Devel); err != nil {
-		return nil, r.notFound(req, "repository "+repoName+" (the charts that come with pkg)", index.Names(), err)
+	where := "repository " + repoName + " (the charts that come with pkg)"
+	var names []string
+	for _, b := range all {
+		names = append(names, b.name)
 	}
-	out := &Resolved{Chart: charts[name], Source: repoName + "/" + name}
+	at := slices.Index(names, name)
+	if at < 0 {
+		return nil, r.notFound(req, where, names, fmt.Errorf("chart %s: %w", name, ErrNotFound))
+	}
+	if _, err := choose(1, func(int) string { return all[at].entry.Version }, req.Version, req.Devel); err != nil {
+		return nil, r.notFound(req, where, names, err)
+	}
+	c, err := r.loadBundled(all[at])
+	if err != nil {
+		return nil, err
+	}
+	out := &Resolved{Chart: c, Source: repoName + "/" + name}
 	if repoName == StableName {
 		out.Note = fmt.Sprintf("%s/ means the charts that come with pkg (%s/); pkg repo add %s URL changes that", StableName, BundledName, StableName)
 	}
 	return out, nil
 }
 
-// bundledIndex loads the built-in charts; there are few and they are small.
-func (r *Resolver) bundledIndex() (*Index, map[string]*chart.Chart, error) {
-	index := &Index{APIVersion: "v1", Entries: map[string][]*Entry{}}
-	charts := map[string]*chart.Chart{}
+// bundledEntries reads what the built-in charts say of themselves; there are few.
+func (r *Resolver) bundledEntries() ([]bundledChart, error) {
 	if r.Bundled == nil {
-		return index, charts, nil
+		return nil, nil
 	}
 	dirs, err := fs.ReadDir(r.Bundled, ".")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	var list []bundledChart
 	for _, d := range dirs {
 		if !d.IsDir() || strings.HasPrefix(d.Name(), ".") {
 			continue
 		}
-		sub, err := fs.Sub(r.Bundled, d.Name())
+		data, err := fs.ReadFile(r.Bundled, path.Join(d.Name(), chart.ChartfileName))
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		c, err := chart.LoadFS(sub)
-		if err != nil {
-			return nil, nil, fmt.Errorf("chart %s/%s: %w", BundledName, d.Name(), err)
+		var md chart.Metadata
+		if err := yaml.Unmarshal(data, &md); err != nil {
+			return nil, fmt.Errorf("chart %s/%s: %w", BundledName, d.Name(), err)
 		}
-		if err := completeBundled(r.Bundled, c); err != nil {
-			return nil, nil, fmt.Errorf("chart %s/%s: %w", BundledName, d.Name(), err)
-		}
-		charts[c.Name()] = c
-		index.Entries[c.Name()] = []*Entry{{Metadata: c.Metadata}}
+		list = append(list, bundledChart{name: md.Name, dir: d.Name(), entry: localindex.Entry{
+			Version: md.Version, AppVersion: md.AppVersion, Description: md.Description, Keywords: md.Keywords,
+			Release: true, Positive: true, PositiveDevel: true,
+		}})
 	}
-	return index, charts, nil
+	return list, nil
+}
+
+func (r *Resolver) loadBundled(b bundledChart) (*chart.Chart, error) {
+	sub, err := fs.Sub(r.Bundled, b.dir)
+	if err != nil {
+		return nil, err
+	}
+	c, err := chart.LoadFS(sub)
+	if err == nil {
+		err = completeBundled(r.Bundled, c)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("chart %s/%s: %w", BundledName, b.name, err)
+	}
+	return c, nil
 }
 
 // completeBundled adds the charts that c requires from the folders beside its own,

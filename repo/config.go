@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
-	"path/filepath"
 	"regexp"
 	"sync"
 	"time"
@@ -32,6 +31,10 @@ type Repository struct {
 	CAFile                string `json:"caFile"`
 	InsecureSkipTLSVerify bool   `json:"insecure_skip_tls_verify"`
 	PassCredentialsAll    bool   `json:"pass_credentials_all"`
+	// Token is a bearer token, which Helm does not know of, and PlainHTTP a registry
+	// without TLS.
+	Token     string `json:"token,omitempty"`
+	PlainHTTP bool   `json:"plain_http,omitempty"`
 	// System: an administrator set it up for everybody.
 	System bool `json:"-"`
 }
@@ -39,11 +42,18 @@ type Repository struct {
 // Access returns how the repository is reached.
 func (r *Repository) Access() Access {
 	return Access{
-		Username: r.Username, Password: r.Password,
+		Username: r.Username, Password: r.Password, Token: r.Token,
 		CertFile: r.CertFile, KeyFile: r.KeyFile, CAFile: r.CAFile,
 		InsecureSkipTLSVerify: r.InsecureSkipTLSVerify,
 		PassCredentialsAll:    r.PassCredentialsAll,
+		PlainHTTP:             r.PlainHTTP,
 	}
+}
+
+func (r *Repository) setAccess(a Access) {
+	r.Username, r.Password, r.Token = a.Username, a.Password, a.Token
+	r.CertFile, r.KeyFile, r.CAFile = a.CertFile, a.KeyFile, a.CAFile
+	r.InsecureSkipTLSVerify, r.PassCredentialsAll, r.PlainHTTP = a.InsecureSkipTLSVerify, a.PassCredentialsAll, a.PlainHTTP
 }
 
 func readConfig(name string) (*Config, error) {
@@ -137,8 +147,20 @@ func CheckRepository(e *Repository) error {
 	if err != nil {
 		return fmt.Errorf("repository %s: %w", e.Name, err)
 	}
-	if u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("repository %s: %q is not an http or https URL", e.Name, e.URL)
+	switch u.Scheme {
+	case "http", "https":
+	case "oci":
+		if u.Host == "" {
+			return fmt.Errorf("repository %s: registries are named oci://HOST/PATH", e.Name)
+		}
+	default:
+		return fmt.Errorf("repository %s: %q is not an http, https or oci URL", e.Name, e.URL)
+	}
+	if e.Token != "" && (e.Username != "" || e.Password != "") {
+		return fmt.Errorf("repository %s: a token and a password exclude each other", e.Name)
+	}
+	if (e.CertFile == "") != (e.KeyFile == "") {
+		return fmt.Errorf("repository %s: a client certificate needs both --cert-file and --key-file", e.Name)
 	}
 	return nil
 }
@@ -161,30 +183,4 @@ func (r *Resolver) ChangeConfig(now time.Time, change func(*Config) error) error
 		}
 		return writeFile(r.ConfigFile, data, 0o600) // it may hold passwords
 	})
-}
-
-// writeFile replaces a file in one step, so that readers see the old or the new.
-func writeFile(name string, data []byte, mode os.FileMode) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already when everything went well
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(mode)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
 }

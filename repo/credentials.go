@@ -26,6 +26,9 @@ type keychain struct {
 
 // Resolve implements authn.Keychain.
 func (k keychain) Resolve(target authn.Resource) (authn.Authenticator, error) {
+	if k.access.Token != "" {
+		return &authn.Bearer{Token: k.access.Token}, nil
+	}
 	if k.access.Username != "" {
 		return &authn.Basic{Username: k.access.Username, Password: k.access.Password}, nil
 	}
@@ -92,7 +95,7 @@ func (r *Resolver) Login(ctx context.Context, host string, access Access) error 
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if err := ping(ctx, registry, access); err != nil {
+	if err := r.ping(ctx, registry, access); err != nil {
 		return fmt.Errorf("authenticating to %q: %w", host, plainHTTPError(err))
 	}
 	return r.changeCredentials(registry, func(s credentialStore, key string) error {
@@ -101,8 +104,8 @@ func (r *Resolver) Login(ctx context.Context, host string, access Access) error 
 }
 
 // ping asks a registry for its root with the credentials.
-func ping(ctx context.Context, registry name.Registry, access Access) error {
-	client, err := access.client()
+func (r *Resolver) ping(ctx context.Context, registry name.Registry, access Access) error {
+	client, err := r.client(access)
 	if err != nil {
 		return err
 	}
@@ -115,7 +118,7 @@ func ping(ctx context.Context, registry name.Registry, access Access) error {
 		schemes = append(schemes, "http")
 	}
 	for _, scheme := range schemes {
-		err = get(ctx, t, scheme+"://"+registry.RegistryStr()+"/v2/")
+		err = ask(ctx, t, scheme+"://"+registry.RegistryStr()+"/v2/")
 		var answer *transport.Error
 		if err == nil || errors.As(err, &answer) {
 			return err
@@ -124,7 +127,7 @@ func ping(ctx context.Context, registry name.Registry, access Access) error {
 	return err
 }
 
-func get(ctx context.Context, t http.RoundTripper, url string) error {
+func ask(ctx context.Context, t http.RoundTripper, url string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err

@@ -1,11 +1,7 @@
 package repo
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -15,7 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"sigs.k8s.io/yaml"
 
 	"github.com/seed38700745/pkg/chart"
 )
@@ -25,23 +20,23 @@ const atOnce = 8
 
 // Complete adds, in memory, the charts that c requires and does not bring along,
 // and theirs. dir is c's folder for file:// dependencies, "" when it has none. A
-// Chart.lock that fits Chart.yaml decides the versions.
+// Chart.lock that fits Chart.yaml decides the versions, and what it pins is checked.
 func (r *Resolver) Complete(ctx context.Context, c *chart.Chart, dir string) error {
 	missing := chart.MissingDependencies(c)
 	if len(missing) == 0 {
 		return nil
 	}
-	locked := lockedVersions(c)
+	locked := lockOf(c)
 	subs := make([]*chart.Chart, len(missing))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	for i, d := range missing {
 		g.Go(func() error {
 			dep := *d
-			if version, ok := locked[d]; ok {
-				dep.Version = version
+			if l, ok := locked[d]; ok {
+				dep.Version = l.version
 			}
-			sub, _, subDir, err := r.dependency(ctx, &dep, dir, VendorOptions{})
+			sub, _, subDir, err := r.dependency(ctx, &dep, dir, locked[d].digest, VendorOptions{})
 			if err != nil {
 				return fmt.Errorf("chart %s: dependency %s: %w", c.Name(), d.Name, err)
 			}
@@ -56,36 +51,9 @@ func (r *Resolver) Complete(ctx context.Context, c *chart.Chart, dir string) err
 	return nil
 }
 
-// lockedVersions returns the versions of Chart.lock by requirement, or nil when it
-// belongs to other requirements than Chart.yaml's.
-func lockedVersions(c *chart.Chart) map[*chart.Dependency]string {
-	if c.Lock == nil || len(c.Lock.Dependencies) != len(c.Metadata.Dependencies) {
-		return nil
-	}
-	digest, err := LockDigest(c.Metadata.Dependencies, c.Lock.Dependencies)
-	if err != nil || digest != c.Lock.Digest {
-		return nil
-	}
-	out := map[*chart.Dependency]string{}
-	for i, d := range c.Lock.Dependencies {
-		out[c.Metadata.Dependencies[i]] = d.Version
-	}
-	return out
-}
-
-// LockDigest is Helm's digest of a lock: over what was asked for and what was found.
-func LockDigest(requested, locked []*chart.Dependency) (string, error) {
-	data, err := json.Marshal([2][]*chart.Dependency{requested, locked})
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(data)
-	return "sha256:" + hex.EncodeToString(sum[:]), nil
-}
-
 // dependency loads one required chart: the chart, its archive, and the folder that
-// it came from, if it did.
-func (r *Resolver) dependency(ctx context.Context, d *chart.Dependency, dir string, o VendorOptions) (*chart.Chart, *Archive, string, error) {
+// it came from, if it did. It must have the digest pin unless that is "".
+func (r *Resolver) dependency(ctx context.Context, d *chart.Dependency, dir, pin string, o VendorOptions) (*chart.Chart, *Archive, string, error) {
 	if path, ok := strings.CutPrefix(d.Repository, "file://"); ok {
 		sub, from, err := fileDependency(d, path, dir)
 		if err != nil {
@@ -98,7 +66,7 @@ func (r *Resolver) dependency(ctx context.Context, d *chart.Dependency, dir stri
 	if err != nil {
 		return nil, nil, "", err
 	}
-	req.Verify = o.Verify
+	req.Verify, req.Digest = o.Verify, pin
 	archive, err := r.Pull(ctx, req)
 	if err != nil {
 		return nil, nil, "", err
@@ -147,9 +115,9 @@ func (r *Resolver) dependencyRequest(d *chart.Dependency, access Access) (Reques
 	if err != nil {
 		return Request{}, err
 	}
-	for _, e := range list { // a configured repository brings its credentials
+	for _, e := range list { // a configured repository brings its index and credentials
 		if strings.TrimSuffix(e.URL, "/") == strings.TrimSuffix(d.Repository, "/") {
-			return Request{Ref: d.Name, Version: d.Version, RepoURL: e.URL, Access: e.Access()}, nil
+			return Request{Ref: e.Name + "/" + d.Name, Version: d.Version}, nil
 		}
 	}
 	return Request{Ref: d.Name, Version: d.Version, RepoURL: d.Repository, Access: access}, nil
@@ -163,6 +131,8 @@ type VendorOptions struct {
 	Access Access
 	// Verify, if set, is asked about every archive that is downloaded.
 	Verify func(*Archive) error
+	// Pin writes the digests of what is fetched into the lock.
+	Pin bool
 }
 
 // Vendor fetches everything that the chart in dir requires into its charts folder
@@ -173,14 +143,15 @@ func (r *Resolver) Vendor(ctx context.Context, dir string, o VendorOptions) ([]*
 	if err != nil {
 		return nil, err
 	}
-	var versions map[*chart.Dependency]string
+	var versions map[*chart.Dependency]lockedChart
 	if o.FromLock && c.Lock != nil {
-		if versions = lockedVersions(c); versions == nil {
+		if versions = lockOf(c); versions == nil {
 			return nil, fmt.Errorf("the lock file (%s) is out of sync with the dependencies file (%s). Please update the dependencies", lockName(c), requirementsName(c))
 		}
 	}
 	locked := make([]*chart.Dependency, len(c.Metadata.Dependencies))
 	archives := make([]*Archive, len(locked))
+	pins := make([]string, len(locked))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	for i, d := range c.Metadata.Dependencies {
@@ -190,15 +161,18 @@ func (r *Resolver) Vendor(ctx context.Context, dir string, o VendorOptions) ([]*
 		}
 		g.Go(func() error {
 			dep := *d
-			if version, ok := versions[d]; ok {
-				dep.Version = version
+			if l, ok := versions[d]; ok {
+				dep.Version = l.version
 			}
-			sub, archive, _, err := r.dependency(ctx, &dep, dir, o)
+			sub, archive, _, err := r.dependency(ctx, &dep, dir, versions[d].digest, o)
 			if err != nil {
 				return fmt.Errorf("dependency %s: %w", d.Name, err)
 			}
 			archive.Name = chart.ArchiveName(sub)
 			archives[i] = archive
+			if o.Pin && !strings.HasPrefix(d.Repository, "file://") {
+				pins[i] = archive.pin()
+			}
 			locked[i] = &chart.Dependency{Name: d.Name, Version: sub.Metadata.Version, Repository: d.Repository}
 			return nil
 		})
@@ -215,23 +189,10 @@ func (r *Resolver) Vendor(ctx context.Context, dir string, o VendorOptions) ([]*
 	if err := writeVendored(dir, c, fetched); err != nil {
 		return nil, err
 	}
-	return locked, writeLock(dir, c, locked, o.Now)
-}
-
-// lockName and requirementsName are the files of a chart's dependencies, which
-// depend on its API version.
-func lockName(c *chart.Chart) string {
-	if c.Metadata.APIVersion == "v1" {
-		return "requirements.lock"
+	if versions != nil { // the lock was followed
+		return locked, nil
 	}
-	return chart.LockfileName
-}
-
-func requirementsName(c *chart.Chart) string {
-	if c.Metadata.APIVersion == "v1" {
-		return "requirements.yaml"
-	}
-	return chart.ChartfileName
+	return locked, writeLock(dir, c, locked, pins, o.Now)
 }
 
 // writeVendored puts archives into the charts folder and removes older ones of the
@@ -265,19 +226,4 @@ func writeVendored(dir string, c *chart.Chart, fetched map[string][]byte) error 
 		}
 	}
 	return nil
-}
-
-func writeLock(dir string, c *chart.Chart, locked []*chart.Dependency, now time.Time) error {
-	digest, err := LockDigest(c.Metadata.Dependencies, locked)
-	if err != nil {
-		return err
-	}
-	if c.Lock != nil && c.Lock.Digest == digest {
-		return nil
-	}
-	data, err := yaml.Marshal(chart.Lock{Generated: now, Digest: digest, Dependencies: locked})
-	if err != nil {
-		return err
-	}
-	return writeFile(filepath.Join(dir, lockName(c)), bytes.TrimLeft(data, "\n"), 0o644)
 }

@@ -124,9 +124,18 @@ func (x *Index) Find(name, version string, devel bool) (*Entry, error) {
 	if len(list) == 0 {
 		return nil, fmt.Errorf("chart %s: %w", name, ErrNotFound)
 	}
-	for _, e := range list {
-		if e.Version == version {
-			return e, nil
+	at, err := choose(len(list), func(i int) string { return list[i].Version }, version, devel)
+	if err != nil {
+		return nil, fmt.Errorf("chart %s: %w", name, err)
+	}
+	return list[at], nil
+}
+
+// choose returns the position of the first of n versions, which are sorted, that fits.
+func choose(n int, at func(int) string, version string, devel bool) (int, error) {
+	for i := range n {
+		if at(i) == version {
+			return i, nil
 		}
 	}
 	want := version
@@ -138,14 +147,14 @@ func (x *Index) Find(name, version string, devel bool) (*Entry, error) {
 	}
 	constraint, err := semver.NewConstraint(want)
 	if err != nil {
-		return nil, fmt.Errorf("chart %s: bad version constraint %q: %w", name, version, err)
+		return 0, fmt.Errorf("bad version constraint %q: %w", version, err)
 	}
-	for _, e := range list {
-		if v, err := semver.NewVersion(e.Version); err == nil && constraint.Check(v) {
-			return e, nil
+	for i := range n {
+		if v, err := semver.NewVersion(at(i)); err == nil && constraint.Check(v) {
+			return i, nil
 		}
 	}
-	return nil, &versionError{version: version}
+	return 0, &versionError{version: version}
 }
 
 // Merge adds the entries of other that x does not have.

@@ -8,7 +8,7 @@ import (
 )
 
 // withLock runs f while it holds the lock beside a file; it waits for other holders,
-// in this process or another.
+// in this process or another. The lock ends with its holder.
 func withLock(name string, f func() error) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
@@ -18,14 +18,17 @@ func withLock(name string, f func() error) error {
 		return err
 	}
 	defer lock.Close() // closing releases it
-	for {
-		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)
-		if err != syscall.EINTR {
-			break
-		}
-	}
-	if err != nil {
+	if err := flock(lock, syscall.LOCK_EX); err != nil {
 		return fmt.Errorf("lock %s: %w", name, err)
 	}
 	return f()
+}
+
+// flock is flock(2), begun again when a signal interrupts it.
+func flock(f *os.File, how int) error {
+	for {
+		if err := syscall.Flock(int(f.Fd()), how); err != syscall.EINTR {
+			return err
+		}
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"path"
 	"sort"
 	"strings"
@@ -40,18 +39,6 @@ func IsOCI(ref string) bool { return strings.HasPrefix(ref, OCIScheme) }
 func tagOf(version string) string { return strings.ReplaceAll(version, "+", "_") }
 func versionOf(tag string) string { return strings.ReplaceAll(tag, "_", "+") }
 
-// registryOptions say how a registry is reached.
-func (r *Resolver) registryOptions(ctx context.Context, a Access) ([]remote.Option, error) {
-	client, err := a.client()
-	if err != nil {
-		return nil, err
-	}
-	return []remote.Option{
-		remote.WithContext(ctx), remote.WithTransport(client.Transport), remote.WithUserAgent(r.UserAgent),
-		remote.WithAuthFromKeychain(keychain{file: r.RegistryConfig, access: a}),
-	}, nil
-}
-
 func nameOptions(a Access) []name.Option {
 	if a.PlainHTTP {
 		return []name.Option{name.Insecure}
@@ -61,26 +48,52 @@ func nameOptions(a Access) []name.Option {
 
 // pullOCI fetches a chart from a registry.
 func (r *Resolver) pullOCI(ctx context.Context, req Request) (*Archive, error) {
-	options, err := r.registryOptions(ctx, req.Access)
+	source, err := r.registry(ctx, req.Access)
 	if err != nil {
 		return nil, err
 	}
-	ref, err := r.resolveOCI(req, options)
+	ref, err := source.resolve(req)
 	if err != nil {
-		return nil, err
+		return nil, offlineChart(req, err)
 	}
-	found, err := remote.Get(ref, options...)
+	out, err := source.pull(ref, req)
 	if err != nil {
-		return nil, fmt.Errorf("chart %s: %w", req.Ref, plainHTTPError(err))
+		return nil, offlineChart(req, err)
+	}
+	return out, nil
+}
+
+// offlineChart names the chart in the error of one of which something is not cached.
+func offlineChart(req Request, err error) error {
+	var missing *OfflineError
+	if !errors.As(err, &missing) {
+		return err
+	}
+	out := &OfflineError{What: "chart " + req.Ref, Next: "pkg pull " + req.Ref}
+	if req.Version != "" {
+		out.What += " " + req.Version
+		out.Next += " --version " + req.Version
+	}
+	return out
+}
+
+// pull fetches the chart behind a tag or digest.
+func (s *registrySource) pull(ref name.Reference, req Request) (*Archive, error) {
+	raw, digest, err := s.manifest(ref)
+	if err != nil {
+		return nil, fmt.Errorf("chart %s: %w", req.Ref, err)
+	}
+	if req.Digest != "" && digest.String() != req.Digest {
+		return nil, &PinError{Ref: OCIScheme + ref.Name(), Want: req.Digest, Got: digest.String()}
 	}
 	var m v1.Manifest
-	if err := json.Unmarshal(found.Manifest, &m); err != nil {
+	if err := json.Unmarshal(raw, &m); err != nil {
 		return nil, fmt.Errorf("chart %s: manifest: %w", req.Ref, err)
 	}
 	if m.Config.MediaType != mediaConfig {
 		return nil, fmt.Errorf("chart %s: what the registry has there is no chart (%s)", req.Ref, m.Config.MediaType)
 	}
-	out := &Archive{Ref: OCIScheme + ref.Context().Name() + strings.TrimPrefix(ref.String(), ref.Context().String()), Manifest: found.Digest.String()}
+	out := &Archive{Ref: OCIScheme + ref.Context().Name() + strings.TrimPrefix(ref.String(), ref.Context().String()), Manifest: digest.String()}
 	for _, layer := range m.Layers {
 		var into *[]byte
 		switch layer.MediaType {
@@ -94,7 +107,7 @@ func (r *Resolver) pullOCI(ctx context.Context, req Request) (*Archive, error) {
 		default:
 			continue
 		}
-		if *into, err = readLayer(ref.Context().Digest(layer.Digest.String()), layer.Size, options); err != nil {
+		if *into, err = s.blob(ref.Context(), layer); err != nil {
 			return nil, fmt.Errorf("chart %s: %w", req.Ref, err)
 		}
 	}
@@ -115,29 +128,8 @@ func (r *Resolver) pullOCI(ctx context.Context, req Request) (*Archive, error) {
 	return out, nil
 }
 
-// readLayer reads a blob, whose digest the library checks.
-func readLayer(d name.Digest, size int64, options []remote.Option) ([]byte, error) {
-	if size > maxArchiveSize {
-		return nil, fmt.Errorf("%s: larger than %d bytes", d, maxArchiveSize)
-	}
-	layer, err := remote.Layer(d, options...)
-	if err != nil {
-		return nil, err
-	}
-	body, err := layer.Compressed()
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	data, err := io.ReadAll(io.LimitReader(body, maxArchiveSize+1))
-	if err == nil && int64(len(data)) != size {
-		err = fmt.Errorf("%s: %d bytes, the manifest says %d", d, len(data), size)
-	}
-	return data, err
-}
-
-// resolveOCI settles which tag or digest a request means.
-func (r *Resolver) resolveOCI(req Request, options []remote.Option) (name.Reference, error) {
+// resolve settles which tag or digest a request means.
+func (s *registrySource) resolve(req Request) (name.Reference, error) {
 	text, digest, pinned := strings.Cut(strings.TrimPrefix(req.Ref, OCIScheme), "@")
 	text, tag, tagged := cutTag(text)
 	repository, err := parseRepository(text, req.Access)
@@ -154,15 +146,16 @@ func (r *Resolver) resolveOCI(req Request, options []remote.Option) (name.Refere
 	if _, err := semver.StrictNewVersion(req.Version); err == nil {
 		return repository.Tag(tagOf(req.Version)), nil
 	}
-	tags, err := remote.List(repository, options...)
-	if err != nil {
-		return nil, fmt.Errorf("chart %s: %w", req.Ref, plainHTTPError(err))
-	}
-	tag, err = newestTag(tags, req.Version, req.Devel)
+	tags, err := s.tags(repository)
 	if err != nil {
 		return nil, fmt.Errorf("chart %s: %w", req.Ref, err)
 	}
-	return repository.Tag(tag), nil
+	versions := tagVersions(tags)
+	at, err := choose(len(versions), func(i int) string { return versions[i].Original() }, req.Version, req.Devel)
+	if err != nil {
+		return nil, fmt.Errorf("chart %s: %w", req.Ref, err)
+	}
+	return repository.Tag(tagOf(versions[at].Original())), nil
 }
 
 // parseRepository reads HOST/PATH. The first element is the host always, unlike in
@@ -191,19 +184,9 @@ func cutTag(text string) (repository, tag string, ok bool) {
 	return text, "", false
 }
 
-// newestTag chooses the highest version that fits a constraint. Tags that are no
+// tagVersions returns the versions among the tags, newest first. Tags that are no
 // versions do not count.
-func newestTag(tags []string, constraint string, devel bool) (string, error) {
-	switch {
-	case constraint == "" && devel:
-		constraint = ">0.0.0-0"
-	case constraint == "":
-		constraint = "*"
-	}
-	fits, err := semver.NewConstraint(constraint)
-	if err != nil {
-		return "", fmt.Errorf("bad version constraint %q: %w", constraint, err)
-	}
+func tagVersions(tags []string) []*semver.Version {
 	var versions []*semver.Version
 	for _, tag := range tags {
 		if v, err := semver.StrictNewVersion(versionOf(tag)); err == nil {
@@ -211,12 +194,7 @@ func newestTag(tags []string, constraint string, devel bool) (string, error) {
 		}
 	}
 	sort.Sort(sort.Reverse(semver.Collection(versions)))
-	for _, v := range versions {
-		if fits.Check(v) {
-			return tagOf(v.Original()), nil
-		}
-	}
-	return "", &versionError{version: constraint}
+	return versions
 }
 
 // Pushed is a chart that was put into a registry.
@@ -240,10 +218,11 @@ func (r *Resolver) Push(ctx context.Context, a *Archive, below string, access Ac
 		return nil, fmt.Errorf("%s: %w", below, err)
 	}
 	tag := repository.Tag(tagOf(c.Metadata.Version))
-	options, err := r.registryOptions(ctx, access)
+	source, err := r.registry(ctx, access)
 	if err != nil {
 		return nil, err
 	}
+	options := source.options
 	config, err := json.Marshal(c.Metadata)
 	if err != nil {
 		return nil, err

@@ -23,6 +23,7 @@ import (
 	"sync"
 
 	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/repo/localindex"
 )
 
 // Names of the built-in repository.
@@ -47,8 +48,15 @@ type Resolver struct {
 	RegistryConfig string
 	// UserAgent is sent with every request.
 	UserAgent string
+	// Offline forbids every use of the network: what is not cached is an
+	// [OfflineError].
+	Offline bool
+	// Progress, if set, is told how many bytes of an answer were read, of how many (-1
+	// when the server does not say). It is called by several goroutines.
+	Progress func(url string, read, size int64)
 
-	indexes sync.Map // URL and user -> func() (*Index, error): those read from servers
+	refreshed sync.Map // URL and credentials -> func() error: updates of unlisted repositories
+	clients   sync.Map // Access without credentials -> *http.Client
 }
 
 // Request asks for a chart.
@@ -58,6 +66,10 @@ type Request struct {
 	Devel   bool   // prereleases count as well
 	RepoURL string // a repository that is not configured
 	Access  Access // for RepoURL and for URLs
+
+	// Digest pins the chart, "sha256:" and hex: the manifest's in a registry, the
+	// archive's elsewhere; "" for none.
+	Digest string
 
 	// Provenance asks for the .prov file, too; without one pulling fails.
 	Provenance bool
@@ -168,15 +180,24 @@ func (r *Resolver) pull(ctx context.Context, req Request) (*Archive, error) {
 		}
 		return pack(ref.bundled)
 	}
-	if IsOCI(ref.url) { // an index may lead to a registry
-		return r.pullOCI(ctx, Request{Ref: ref.url, Access: ref.access, Provenance: req.Provenance})
+	if IsOCI(ref.url) { // a registry under a name, or an index that leads to one
+		return r.pullOCI(ctx, Request{Ref: ref.url, Version: ref.version, Devel: req.Devel, Access: ref.access, Provenance: req.Provenance, Digest: req.Digest})
 	}
 	ref.provenance = req.Provenance
-	return r.download(ctx, ref)
+	a, err := r.download(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if got := "sha256:" + a.Digest(); req.Digest != "" && got != req.Digest {
+		return nil, &PinError{Ref: req.Ref, Want: req.Digest, Got: got}
+	}
+	return a, nil
 }
 
 // located is where a chart's archive is.
 type located struct {
+	chart   string // how the request named it
+	version string // "" when it is not known yet
 	url     string
 	digest  string // sha256 in hex, "" when the index does not say
 	access  Access
@@ -187,18 +208,11 @@ type located struct {
 
 func (r *Resolver) locate(ctx context.Context, req Request) (located, error) {
 	if req.RepoURL != "" {
-		index, err := r.unlistedIndex(ctx, req.RepoURL, req.Access)
-		if err != nil {
-			return located{}, err
-		}
-		entry, err := index.Find(req.Ref, req.Version, req.Devel)
-		if err != nil {
-			return located{}, r.notFound(req, "repository "+req.RepoURL, index.Names(), err)
-		}
-		return entry.locate(req.RepoURL, req.Access)
+		return r.locateUnlisted(ctx, req)
 	}
 	if strings.Contains(req.Ref, "://") {
-		return located{url: req.Ref, access: req.Access}, nil
+		access, err := r.accessOf(req.Ref, req.Access)
+		return located{chart: req.Ref, url: req.Ref, access: access}, err
 	}
 	repoName, name, ok := strings.Cut(req.Ref, "/")
 	if !ok {
@@ -215,34 +229,103 @@ func (r *Resolver) locate(ctx context.Context, req Request) (located, error) {
 		}
 		return located{bundled: res.Chart}, nil
 	}
-	entry, err := r.entry(repoName)
+	e, err := r.entry(repoName)
 	if err != nil {
 		return located{}, r.unknownRepository(repoName, name)
 	}
-	index, err := r.cachedIndex(ctx, entry)
-	if err != nil {
-		return located{}, err
+	access := e.Access().or(req.Access)
+	if IsOCI(e.URL) {
+		return located{chart: req.Ref, version: req.Version, url: strings.TrimSuffix(e.URL, "/") + "/" + name, access: access}, nil
 	}
-	found, err := index.Find(name, req.Version, req.Devel)
-	if err != nil {
-		return located{}, r.notFound(req, "repository "+repoName+" ("+entry.URL+")", index.Names(), err)
-	}
-	return found.locate(entry.URL, entry.Access())
+	return r.locateIn(ctx, e, access, name, "repository "+repoName+" ("+redacted(e.URL)+")", req)
 }
 
-// locate makes an index entry's URL absolute.
-func (e *Entry) locate(base string, access Access) (located, error) {
-	if len(e.URLs) == 0 {
-		return located{}, fmt.Errorf("chart %s-%s: the index gives no download URL", e.Name, e.Version)
+// locateUnlisted finds a chart in a repository that is not configured.
+func (r *Resolver) locateUnlisted(ctx context.Context, req Request) (located, error) {
+	if IsOCI(req.RepoURL) {
+		return located{chart: req.Ref, version: req.Version, url: strings.TrimSuffix(req.RepoURL, "/") + "/" + req.Ref, access: req.Access}, nil
 	}
-	target, err := resolveURL(base, e.URLs[0])
+	e := unlisted(req.RepoURL, req.Access)
+	if !r.Offline {
+		if err := r.refresh(ctx, e); err != nil {
+			return located{}, err
+		}
+	}
+	return r.locateIn(ctx, e, req.Access, req.Ref, "repository "+redacted(req.RepoURL), req)
+}
+
+// locateIn finds a chart in a repository's index.
+func (r *Resolver) locateIn(ctx context.Context, e *Repository, access Access, name, where string, req Request) (located, error) {
+	var list []localindex.Entry
+	var names []string
+	err := r.withIndex(ctx, e, func(x *localindex.Index) error {
+		var err error
+		if list, err = x.Chart(name); err == nil && len(list) == 0 {
+			names = x.Names()
+		}
+		return err
+	})
 	if err != nil {
 		return located{}, err
 	}
-	if !access.PassCredentialsAll && !sameHost(base, target) {
-		access.Username, access.Password = "", ""
+	if len(list) == 0 {
+		return located{}, r.notFound(req, where, names, fmt.Errorf("chart %s: %w", name, ErrNotFound))
 	}
-	return located{url: target, digest: strings.TrimPrefix(e.Digest, "sha256:"), access: access}, nil
+	at, err := choose(len(list), func(i int) string { return list[i].Version }, req.Version, req.Devel)
+	var missing *versionError
+	if errors.As(err, &missing) {
+		return located{}, r.notFound(req, where, nil, err)
+	}
+	if err != nil {
+		return located{}, fmt.Errorf("chart %s: %w", req.Ref, err)
+	}
+	found := list[at]
+	if found.URL == "" {
+		return located{}, fmt.Errorf("chart %s-%s: the index gives no download URL", name, found.Version)
+	}
+	target, err := resolveURL(e.URL, found.URL)
+	if err != nil {
+		return located{}, err
+	}
+	return located{
+		chart: req.Ref, version: found.Version, url: target, digest: strings.TrimPrefix(found.Digest, "sha256:"),
+		access: access.forTarget(e.URL, target),
+	}, nil
+}
+
+// accessOf completes the access to a URL with that of the repository whose index names
+// it, as Helm does; credentials only where they may go.
+func (r *Resolver) accessOf(target string, access Access) (Access, error) {
+	list, err := r.Repositories()
+	if err != nil {
+		return Access{}, err
+	}
+	for _, e := range list {
+		own := e.Access()
+		if IsOCI(e.URL) || own == (Access{}) {
+			continue
+		}
+		x, err := r.readIndex(e)
+		if err != nil {
+			continue // without an index it names nothing
+		}
+		named := errors.New("named")
+		err = x.Range(func(_ string, versions []localindex.Entry) error {
+			for _, v := range versions {
+				if full, err := resolveURL(e.URL, v.URL); err == nil && full == target {
+					return named
+				}
+			}
+			return nil
+		})
+		if closeErr := x.Close(); closeErr != nil {
+			return Access{}, closeErr
+		}
+		if errors.Is(err, named) {
+			return own.forTarget(e.URL, target).or(access), nil
+		}
+	}
+	return access, nil
 }
 
 // resolveURL resolves ref against a repository's URL, whose path is a folder.
@@ -337,7 +420,7 @@ func (r *Resolver) noRepository(name string) error {
 	}
 	var refs []string
 	for _, h := range hits {
-		if h.Entry.Name == name {
+		if h.Chart == name {
 			refs = append(refs, h.Name)
 		}
 	}
@@ -370,10 +453,10 @@ func nearestHits(hits []Hit, name string) []string {
 	byName := map[string][]string{}
 	var names []string
 	for _, h := range hits {
-		if byName[h.Entry.Name] == nil {
-			names = append(names, h.Entry.Name)
+		if byName[h.Chart] == nil {
+			names = append(names, h.Chart)
 		}
-		byName[h.Entry.Name] = append(byName[h.Entry.Name], h.Name)
+		byName[h.Chart] = append(byName[h.Chart], h.Name)
 	}
 	var out []string
 	for _, near := range nearest(names, name) {

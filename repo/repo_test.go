@@ -149,7 +149,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 	r := newResolver(t)
 	e := repo.Repository{Name: "foo", URL: s.URL}
 	add(t, r, e)
-	if err := r.Update(context.Background(), &e); err != nil {
+	if _, err := r.Update(context.Background(), &e); err != nil {
 		t.Fatal(err)
 	}
 	for ref, want := range map[string][2]string{
@@ -282,7 +282,7 @@ func TestSearch(t *testing.T) {
 	r := newResolver(t)
 	e := repo.Repository{Name: "foo", URL: s.URL}
 	add(t, r, e)
-	if err := r.Update(context.Background(), &e); err != nil {
+	if _, err := r.Update(context.Background(), &e); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
@@ -302,7 +302,7 @@ func TestSearch(t *testing.T) {
 		}
 		var got []string
 		for _, h := range hits {
-			got = append(got, h.Name+" "+h.Entry.Version)
+			got = append(got, h.Name+" "+h.Version)
 		}
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%+v:\n%s", tt.q, diff)

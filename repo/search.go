@@ -1,16 +1,19 @@
 package repo
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
 
 	"github.com/seed38700745/pkg/chart/spelling"
+	"github.com/seed38700745/pkg/repo/localindex"
 )
 
 // SearchQuery selects charts of the known repositories.
@@ -25,112 +28,183 @@ type SearchQuery struct {
 // Hit is a chart found by a search.
 type Hit struct {
 	Name  string // repository/chart
-	Entry *Entry
+	Chart string
+	localindex.Entry
+
+	score int
 }
 
 // Search looks through the kept indexes and the built-in charts; it does not use
 // the network. Repositories without an index yet are left out. The charts that come
 // with pkg show under the name stable/ when that means them, else under bundled/.
+// Charts whose name has the words come first, then those whose description has them,
+// then those whose keywords have them (Helm's order).
 func (r *Resolver) Search(q SearchQuery) ([]Hit, error) {
 	match, err := q.matcher()
 	if err != nil {
 		return nil, err
 	}
-	constraint, err := q.constraint()
-	if err != nil {
-		return nil, err
-	}
-	indexes, err := r.knownIndexes()
+	fits, err := q.fits()
 	if err != nil {
 		return nil, err
 	}
 	var hits []Hit
-	for repoName, index := range indexes {
-		for name, list := range index.Entries {
-			for _, e := range list {
-				full := repoName + "/" + name
-				if !match(full, e) {
-					continue
-				}
-				if v, err := semver.NewVersion(e.Version); err != nil || !constraint.Check(v) {
-					continue
-				}
-				hits = append(hits, Hit{Name: full, Entry: e})
-				if !q.Versions {
-					break
-				}
+	err = r.eachChart(func(repoName, name string, versions []localindex.Entry) error {
+		full := repoName + "/" + name
+		var last *localindex.Entry
+		var score int
+		for i := range versions {
+			e := &versions[i]
+			if !fits(e) {
+				continue
+			}
+			// Most versions of a chart have the same texts.
+			if last == nil || last.Description != e.Description || !slices.Equal(last.Keywords, e.Keywords) {
+				score = match(name, full, e)
+			}
+			last = e
+			if score < 0 {
+				continue
+			}
+			hits = append(hits, Hit{Name: full, Chart: name, Entry: *e, score: score})
+			if !q.Versions {
+				break
 			}
 		}
-	}
-	sort.SliceStable(hits, func(i, j int) bool { return hits[i].Name < hits[j].Name })
-	return hits, nil
+		return nil
+	})
+	slices.SortStableFunc(hits, func(a, b Hit) int {
+		return cmp.Or(cmp.Compare(a.score, b.score), strings.Compare(a.Name, b.Name))
+	})
+	return hits, err
 }
 
-func (r *Resolver) knownIndexes() (map[string]*Index, error) {
-	indexes := map[string]*Index{}
+// eachChart calls f for the charts of all kept indexes and the built-in ones.
+func (r *Resolver) eachChart(f func(repoName, name string, versions []localindex.Entry) error) error {
 	list, err := r.Repositories()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, e := range list {
-		index, err := r.readIndex(e.Name)
+		x, err := r.soundIndex(e)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		indexes[e.Name] = index
-	}
-	if r.Bundled != nil {
-		bundled, _, err := r.bundledIndex()
-		if err != nil {
-			return nil, err
-		}
-		if find(list, StableName) == nil {
-			indexes[StableName] = bundled
-		} else {
-			indexes[BundledName] = bundled
+		err = x.Range(func(name string, versions []localindex.Entry) error { return f(e.Name, name, versions) })
+		if err := errors.Join(err, x.Close()); err != nil {
+			return fmt.Errorf("repository %s: %w", e.Name, err)
 		}
 	}
-	return indexes, nil
+	if r.Bundled == nil {
+		return nil
+	}
+	bundled, err := r.bundledEntries()
+	if err != nil {
+		return err
+	}
+	repoName := BundledName
+	if find(list, StableName) == nil {
+		repoName = StableName
+	}
+	for _, c := range bundled {
+		if err := f(repoName, c.name, []localindex.Entry{c.entry}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func (q SearchQuery) constraint() (*semver.Constraints, error) {
-	want := q.Version
+// fits makes the test of versions; the usual ones parse none.
+func (q SearchQuery) fits() (func(*localindex.Entry) bool, error) {
 	switch {
-	case want == "" && q.Devel:
-		want = ">0.0.0-0"
-	case want == "":
-		want = ">0.0.0"
+	case q.Version == "" && q.Devel:
+		return func(e *localindex.Entry) bool { return e.PositiveDevel }, nil
+	case q.Version == "":
+		return func(e *localindex.Entry) bool { return e.Positive }, nil
 	}
-	c, err := semver.NewConstraint(want)
+	c, err := semver.NewConstraint(q.Version)
 	if err != nil {
 		return nil, fmt.Errorf("an invalid version/constraint format: %w", err)
 	}
-	return c, nil
+	return func(e *localindex.Entry) bool {
+		v, err := semver.NewVersion(e.Version)
+		return err == nil && c.Check(v)
+	}, nil
 }
 
-func (q SearchQuery) matcher() (func(name string, e *Entry) bool, error) {
-	text := func(name string, e *Entry) string {
-		return name + " " + e.Description + " " + strings.Join(e.Keywords, " ")
+// matcher makes the test of texts: the places of the words added up (0 the chart's
+// name, 1 with its repository, 2 the description, 3 a keyword), -1 when one is missing.
+func (q SearchQuery) matcher() (func(name, full string, e *localindex.Entry) int, error) {
+	places := func(name, full string, e *localindex.Entry) [4]string {
+		return [4]string{name, full, e.Description, strings.Join(e.Keywords, " ")}
 	}
 	if q.Regexp {
 		re, err := regexp.Compile(strings.Join(q.Words, " "))
 		if err != nil {
 			return nil, err
 		}
-		return func(name string, e *Entry) bool { return re.MatchString(text(name, e)) }, nil
+		return func(name, full string, e *localindex.Entry) int {
+			for i, text := range places(name, full, e) {
+				if re.MatchString(text) {
+					return i
+				}
+			}
+			return -1
+		}, nil
 	}
-	return func(name string, e *Entry) bool {
-		have := strings.ToLower(text(name, e))
-		for _, word := range q.Words {
-			if !strings.Contains(have, strings.ToLower(word)) {
-				return false
+	words := make([]string, len(q.Words))
+	for i, word := range q.Words {
+		words[i] = strings.ToLower(word)
+	}
+	return func(name, full string, e *localindex.Entry) int {
+		if len(words) == 0 {
+			return 0
+		}
+		texts := places(name, full, e)
+		for i := range texts {
+			texts[i] = strings.ToLower(texts[i])
+		}
+		sum := 0
+		for _, word := range words {
+			at := slices.IndexFunc(texts[:], func(text string) bool { return strings.Contains(text, word) })
+			if at < 0 {
+				return -1
+			}
+			sum += at
+		}
+		return sum
+	}, nil
+}
+
+// Nearest names charts whose names are like the words of a search that found none.
+func (r *Resolver) Nearest(words []string) ([]string, error) {
+	byName := map[string]string{}
+	var names []string
+	err := r.eachChart(func(repoName, name string, _ []localindex.Entry) error {
+		if _, known := byName[name]; !known {
+			names = append(names, name)
+			byName[name] = repoName + "/" + name
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, word := range words {
+		if i := strings.LastIndexByte(word, '/'); i >= 0 {
+			word = word[i+1:]
+		}
+		for _, name := range nearest(names, strings.ToLower(word)) {
+			if full := byName[name]; !slices.Contains(out, full) {
+				out = append(out, full)
 			}
 		}
-		return true
-	}, nil
+	}
+	return out, nil
 }
 
 // maxNearest is how many similar names an error lists.
@@ -145,11 +219,16 @@ func nearest(names []string, want string) []string {
 	}
 	var list []scored
 	for _, name := range names {
+		limit := 1 + len(want)/3
+		contained := strings.Contains(name, want) || len(name) > 2 && strings.Contains(want, name)
+		if !contained && (len(name) > len(want)+limit || len(want) > len(name)+limit) {
+			continue // too far without looking
+		}
 		cost := spelling.Distance(name, want)
-		if strings.Contains(name, want) || len(name) > 2 && strings.Contains(want, name) {
+		if contained {
 			cost = 1
 		}
-		if cost <= 1+len(want)/3 {
+		if cost <= limit {
 			list = append(list, scored{name, cost})
 		}
 	}

@@ -58,6 +58,7 @@ type globalFlags struct {
 	RegistryConfig   string
 	RepositoryConfig string
 	RepositoryCache  string
+	Offline          bool
 	BurstLimit       int
 	QPS              float32
 }

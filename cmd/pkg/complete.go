@@ -116,7 +116,7 @@ func (a *app) completeCharts(_ context.Context, _ []string, word string) []cobra
 	var out []cobra.Completion
 	for _, h := range hits {
 		if strings.HasPrefix(h.Name, word) {
-			out = append(out, cobra.CompletionWithDesc(h.Name, h.Entry.Description))
+			out = append(out, cobra.CompletionWithDesc(h.Name, h.Description))
 		}
 	}
 	return out
@@ -133,8 +133,8 @@ func (a *app) completeVersions(_ context.Context, args []string, word string) []
 	}
 	var out []cobra.Completion
 	for _, h := range hits {
-		if h.Name == args[len(args)-1] && strings.HasPrefix(h.Entry.Version, word) {
-			out = append(out, cobra.CompletionWithDesc(h.Entry.Version, "app version "+h.Entry.AppVersion))
+		if h.Name == args[len(args)-1] && strings.HasPrefix(h.Version, word) {
+			out = append(out, cobra.CompletionWithDesc(h.Version, "app version "+h.AppVersion))
 		}
 	}
 	return out

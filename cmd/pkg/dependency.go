@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -141,7 +140,7 @@ func runDependencyFetch(ctx context.Context, a *app, o *dependencyOptions, dir s
 			return err
 		}
 	}
-	options := repo.VendorOptions{FromLock: o.fromLock, Now: a.Now(), Access: o.source.access()}
+	options := repo.VendorOptions{FromLock: o.fromLock, Now: a.Now(), Access: o.source.access(), Pin: !a.asHelm}
 	if o.verify {
 		options.Verify = a.verifier(o.keyring)
 	}
@@ -170,27 +169,17 @@ func runDependencyFetch(ctx context.Context, a *app, o *dependencyOptions, dir s
 	return nil
 }
 
-// refreshRepositories fetches the indexes of all configured repositories at once; one
-// that cannot be reached is told, and does not matter unless it is needed.
+// refreshRepositories fetches the indexes of all configured repositories; one that
+// cannot be reached is told, and does not matter unless it is needed.
 func refreshRepositories(ctx context.Context, a *app, r *repo.Resolver) error {
 	list, err := r.Repositories()
 	if err != nil || len(list) == 0 {
 		return err
 	}
-	fmt.Fprintln(a.Out, "Hang tight while we grab the latest from your chart repositories...")
-	errs := make([]error, len(list))
-	var wait sync.WaitGroup
-	for i, e := range list {
-		wait.Go(func() { errs[i] = r.Update(ctx, e) })
+	if r.Offline {
+		return nil
 	}
-	wait.Wait()
-	for i, e := range list {
-		if errs[i] != nil {
-			fmt.Fprintf(a.Out, "...Unable to get an update from the %q chart repository (%s):\n\t%s\n", e.Name, e.URL, errs[i])
-			continue
-		}
-		fmt.Fprintf(a.Out, "...Successfully got an update from the %q chart repository\n", e.Name)
-	}
+	a.updateAll(ctx, r, list)
 	_, err = fmt.Fprintln(a.Out, "Update Complete. ⎈Happy Helming!⎈")
 	return err
 }

@@ -22,6 +22,7 @@ type chartFlags struct {
 	Repo               string
 	Username           string
 	Password           string
+	Token              string
 	CertFile           string
 	KeyFile            string
 	CAFile             string
@@ -48,6 +49,7 @@ func (c *chartFlags) add(f *pflag.FlagSet) {
 func (c *chartFlags) addAccess(f *pflag.FlagSet) {
 	f.StringVar(&c.Username, "username", "", "chart repository username where to locate the requested chart")
 	f.StringVar(&c.Password, "password", "", "chart repository password where to locate the requested chart")
+	f.StringVar(&c.Token, "token", "", "bearer token for the chart's repository, instead of username and password")
 	f.StringVar(&c.CertFile, "cert-file", "", "identify HTTPS client using this SSL certificate file")
 	f.StringVar(&c.KeyFile, "key-file", "", "identify HTTPS client using this SSL key file")
 	f.StringVar(&c.CAFile, "ca-file", "", "verify certificates of HTTPS-enabled servers using this CA bundle")

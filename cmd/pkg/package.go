@@ -68,7 +68,7 @@ beside each, which pkg verify and helm verify check.`,
 
 func runPackage(ctx context.Context, a *app, o *packageOptions, dir string) error {
 	if o.dependencyUpdate {
-		if _, err := a.repositories().Vendor(ctx, dir, repo.VendorOptions{Now: a.Now(), Access: o.source.access()}); err != nil {
+		if _, err := a.repositories().Vendor(ctx, dir, repo.VendorOptions{Now: a.Now(), Access: o.source.access(), Pin: !a.asHelm}); err != nil {
 			return err
 		}
 	}

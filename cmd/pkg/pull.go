@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -68,7 +69,7 @@ func runPull(ctx context.Context, a *app, o *pullOptions, ref string) error {
 		fmt.Fprint(a.Out, signed.String())
 	}
 	if !o.untar {
-		return writeArchive(filepath.Join(o.destination, archive.Name), archive)
+		return archive.Save(o.destination)
 	}
 	c, err := archive.Load()
 	if err != nil {
@@ -85,34 +86,28 @@ func runPull(ctx context.Context, a *app, o *pullOptions, ref string) error {
 	return unpackChart(c, dir)
 }
 
-// writeArchive writes an archive and, if it came with one, its provenance file.
-func writeArchive(name string, archive *repo.Archive) error {
-	if archive.Provenance != nil {
-		if err := os.WriteFile(name+provenance.Extension, archive.Provenance, 0o644); err != nil {
-			return err
-		}
-	}
-	return os.WriteFile(name, archive.Data, 0o644)
-}
-
-// unpackChart writes a chart's files below dir. Their names were checked when the
-// archive was read; os.Root makes sure once more.
-func unpackChart(c *chart.Chart, dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(dir)
+// unpackChart writes a chart's files into a new folder, all or none. Their names were
+// checked when the archive was read; os.Root makes sure once more.
+func unpackChart(c *chart.Chart, dir string) (err error) {
+	pending, err := repo.PendingFolder(dir)
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	root, err := os.OpenRoot(pending.Name())
+	if err != nil {
+		return errors.Join(err, repo.DiscardFolder(pending))
+	}
 	for _, f := range c.Raw {
-		if err := root.MkdirAll(filepath.Dir(f.Name), 0o755); err != nil {
-			return err
+		err = root.MkdirAll(filepath.Dir(f.Name), 0o755)
+		if err == nil {
+			err = root.WriteFile(f.Name, f.Data, 0o644)
 		}
-		if err := root.WriteFile(f.Name, f.Data, 0o644); err != nil {
-			return err
+		if err != nil {
+			return errors.Join(err, root.Close(), repo.DiscardFolder(pending))
 		}
 	}
-	return nil
+	if err := root.Close(); err != nil {
+		return err
+	}
+	return repo.CommitFolder(pending, dir)
 }

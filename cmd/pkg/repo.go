@@ -21,7 +21,7 @@ import (
 func newRepoCommand(a *app) *cobra.Command {
 	cmd := a.group("repo", "add, list, remove, update, and index chart repositories",
 		newRepoAddCommand(a), newRepoListCommand(a), newRepoRemoveCommand(a), newRepoUpdateCommand(a), newRepoIndexCommand(a),
-		newRepoServeCommand(a))
+		newRepoImportCommand(a), newRepoServeCommand(a))
 	cmd.Long = `Chart repositories. Those that come with pkg need no adding: bundled/ is always
 there, and stable/ means the same until a repository of that name is added.`
 	return cmd
@@ -30,6 +30,7 @@ there, and stable/ means the same until a repository of that name is added.`
 type repoAddOptions struct {
 	repo.Repository
 	passwordStdin bool
+	tokenStdin    bool
 	force         bool
 	timeout       time.Duration
 }
@@ -37,10 +38,11 @@ type repoAddOptions struct {
 func newRepoAddCommand(a *app) *cobra.Command {
 	o := &repoAddOptions{}
 	cmd := &cobra.Command{
-		Use:     "add [NAME] [URL]",
-		Short:   "add a chart repository",
-		Example: "  pkg repo add bitnami https://charts.bitnami.com/bitnami",
-		Args:    a.argCount(2, 2),
+		Use:   "add [NAME] [URL]",
+		Short: "add a chart repository",
+		Example: `  pkg repo add bitnami https://charts.bitnami.com/bitnami
+  pkg repo add team oci://registry.example.com/charts     # its charts are team/NAME`,
+		Args: a.argCount(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runRepoAdd(cmd.Context(), a, o, args[0], args[1])
 		},
@@ -49,6 +51,9 @@ func newRepoAddCommand(a *app) *cobra.Command {
 	f.StringVar(&o.Username, "username", "", "chart repository username")
 	f.StringVar(&o.Password, "password", "", "chart repository password")
 	f.BoolVar(&o.passwordStdin, "password-stdin", false, "read chart repository password from stdin")
+	f.StringVar(&o.Token, "token", "", "bearer token, instead of username and password")
+	f.BoolVar(&o.tokenStdin, "token-stdin", false, "read the bearer token from stdin")
+	f.BoolVar(&o.PlainHTTP, "plain-http", false, "use insecure HTTP connections to a registry (oci://)")
 	f.BoolVar(&o.force, "force-update", false, "replace (overwrite) the repo if it already exists")
 	f.Bool("allow-deprecated-repos", false, "accepted for helm's sake; no repository is refused for its age")
 	f.Bool("no-update", false, "accepted for helm's sake; without effect here")
@@ -64,12 +69,16 @@ func newRepoAddCommand(a *app) *cobra.Command {
 func runRepoAdd(ctx context.Context, a *app, o *repoAddOptions, name, url string) error {
 	e := o.Repository
 	e.Name, e.URL = name, url
-	if o.passwordStdin {
+	if o.passwordStdin || o.tokenStdin {
 		data, err := io.ReadAll(io.LimitReader(a.In, 1<<16))
 		if err != nil {
 			return err
 		}
-		e.Password = strings.TrimRight(string(data), "\r\n")
+		secret := &e.Password
+		if o.tokenStdin {
+			secret = &e.Token
+		}
+		*secret = strings.TrimRight(string(data), "\r\n")
 	}
 	for _, file := range []*string{&e.CertFile, &e.KeyFile, &e.CAFile} {
 		if *file == "" {
@@ -83,6 +92,9 @@ func runRepoAdd(ctx context.Context, a *app, o *repoAddOptions, name, url string
 	}
 	if err := repo.CheckRepository(&e); err != nil {
 		return err
+	}
+	if a.asHelm && repo.IsOCI(e.URL) {
+		return fmt.Errorf("could not find protocol handler for: oci")
 	}
 	r := a.repositories()
 	have, err := r.Repositories()
@@ -104,7 +116,8 @@ func runRepoAdd(ctx context.Context, a *app, o *repoAddOptions, name, url string
 	// configuration is not locked meanwhile.
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	if err := r.Update(ctx, &e); err != nil {
+	done, err := r.Update(ctx, &e)
+	if err != nil {
 		return err
 	}
 	err = r.ChangeConfig(a.Now(), func(c *repo.Config) error {
@@ -118,6 +131,9 @@ func runRepoAdd(ctx context.Context, a *app, o *repoAddOptions, name, url string
 	})
 	if err != nil {
 		return err
+	}
+	if done.Note != "" {
+		fmt.Fprintln(a.Err, done.Note)
 	}
 	_, err = fmt.Fprintf(a.Out, "%q has been added to your repositories\n", name)
 	return err
@@ -220,63 +236,6 @@ func runRepoRemove(a *app, names []string) error {
 		fmt.Fprintf(a.Out, "%q has been removed from your repositories\n", name)
 	}
 	return nil
-}
-
-func newRepoUpdateCommand(a *app) *cobra.Command {
-	var failOnError bool
-	var timeout time.Duration
-	cmd := &cobra.Command{
-		Use:     "update [REPO1 [REPO2 ...]]",
-		Aliases: []string{"up"},
-		Short:   "update information of available charts locally from chart repositories",
-		Args:    a.argCount(0, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
-			defer cancel()
-			return runRepoUpdate(ctx, a, args, failOnError)
-		},
-	}
-	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Minute, "time to wait for the index file download to complete")
-	cmd.Flags().BoolVar(&failOnError, "fail-on-repo-update-fail", false, "update fails if any of the repository updates fail")
-	return cmd
-}
-
-func runRepoUpdate(ctx context.Context, a *app, names []string, failOnError bool) error {
-	r := a.repositories()
-	list, err := r.Repositories()
-	if err != nil {
-		return err
-	}
-	if len(list) == 0 {
-		if a.asHelm {
-			return errors.New("no repositories found. You must add one before updating")
-		}
-		_, err := fmt.Fprintln(a.Out, "No repositories were added; the charts that come with pkg need no update.")
-		return err
-	}
-	for _, name := range names {
-		if !slices.ContainsFunc(list, func(e *repo.Repository) bool { return e.Name == name }) {
-			return fmt.Errorf("no repositories found matching '%s'.  Nothing will be updated", name)
-		}
-	}
-	fmt.Fprintln(a.Out, "Hang tight while we grab the latest from your chart repositories...")
-	var failed []string
-	for _, e := range list {
-		if len(names) > 0 && !slices.Contains(names, e.Name) {
-			continue
-		}
-		if err := r.Update(ctx, e); err != nil {
-			failed = append(failed, e.URL)
-			fmt.Fprintf(a.Out, "...Unable to get an update from the %q chart repository (%s):\n\t%s\n", e.Name, e.URL, err)
-			continue
-		}
-		fmt.Fprintf(a.Out, "...Successfully got an update from the %q chart repository\n", e.Name)
-	}
-	if len(failed) > 0 && (failOnError || !a.asHelm) {
-		return fmt.Errorf("Failed to update the following repositories: %s", failed)
-	}
-	_, err = fmt.Fprintln(a.Out, "Update Complete. ⎈Happy Helming!⎈")
-	return err
 }
 
 type repoIndexOptions struct {

@@ -114,6 +114,7 @@ func (a *app) addGlobalFlags(root *cobra.Command) {
 	f.StringVar(&g.RegistryConfig, "registry-config", "", "path to the registry config file")
 	f.StringVar(&g.RepositoryConfig, "repository-config", "", "path to the file containing repository names and URLs")
 	f.StringVar(&g.RepositoryCache, "repository-cache", "", "path to the directory containing cached repository indexes")
+	f.BoolVar(&g.Offline, "offline", a.Env("PKG_OFFLINE") == "1" || a.Env("PKG_OFFLINE") == "true", "take charts only from what is cached; no repository or registry is asked")
 	f.IntVar(&g.BurstLimit, "burst-limit", 100, "requests that --qps lets go at once")
 	f.Float32Var(&g.QPS, "qps", 0, "queries per second used when communicating with the Kubernetes API, not including bursting; 0 is no limit")
 }

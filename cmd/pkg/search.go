@@ -82,7 +82,7 @@ func runSearch(a *app, o *searchOptions, words []string) error {
 	}
 	rows := []row{}
 	for _, h := range hits {
-		rows = append(rows, row{h.Name, h.Entry.Version, h.Entry.AppVersion, h.Entry.Description})
+		rows = append(rows, row{h.Name, h.Version, h.AppVersion, h.Description})
 	}
 	return o.format.write(a.Out, rows, func() error {
 		if len(rows) == 0 {

@@ -20,6 +20,7 @@ func (a *app) repositories() *repo.Resolver {
 		RegistryConfig: a.registryConfig(),
 		Bundled:        charts.FS,
 		UserAgent:      "pkg/" + programVersion(),
+		Offline:        a.global.Offline,
 	}
 	if a.global.RepositoryConfig != "" || a.Env("HELM_REPOSITORY_CONFIG") != "" {
 		r.SystemConfig = "" // exactly this file
@@ -60,7 +61,7 @@ func (a *app) request(c chartFlags, ref string) repo.Request {
 
 func (c chartFlags) access() repo.Access {
 	return repo.Access{
-		Username: c.Username, Password: c.Password,
+		Username: c.Username, Password: c.Password, Token: c.Token,
 		CertFile: c.CertFile, KeyFile: c.KeyFile, CAFile: c.CAFile,
 		InsecureSkipTLSVerify: c.Insecure,
 		PassCredentialsAll:    c.PassCredentialsAll,

@@ -1,0 +1,380 @@
+package localindex
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/chart/plain"
+)
+
+// listed is one version of a chart as index.yaml has it.
+type listed struct {
+	*chart.Metadata
+	URLs    []string  `json:"urls"`
+	Created time.Time `json:"created"`
+	Digest  string    `json:"digest"`
+}
+
+// valid reports whether an entry can be a chart; older ones may lack the API version.
+func (e *listed) valid() bool {
+	if e == nil || e.Metadata == nil || e.Name == "" {
+		return false
+	}
+	if e.APIVersion == "" {
+		e.APIVersion = "v1"
+	}
+	return e.Validate() == nil
+}
+
+var (
+	// errNotPlain: the source has to be read as a whole.
+	errNotPlain  = errors.New("not a plain index")
+	errNoVersion = errors.New("no API version specified")
+	errEmpty     = errors.New("empty index.yaml file")
+)
+
+// maxLine bounds one line of an index, bytes: JSON may stand on one.
+const maxLine = 16 << 20
+
+// stream reads an index and calls f for each chart. It returns errNotPlain, perhaps
+// after some calls, for YAML that is not laid out as Helm and its likes write it.
+func stream(source io.Reader, f func(name string, list []*listed) error) error {
+	r := bufio.NewReaderSize(source, 1<<18)
+	first, err := r.Peek(1)
+	if err != nil {
+		return errEmpty
+	}
+	if first[0] == '{' {
+		return streamJSON(r, f)
+	}
+	s := &splitter{emit: f}
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 1<<16), maxLine)
+	for lines.Scan() {
+		if err := s.line(lines.Text()); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return errNotPlain
+	}
+	if err := s.endChart(); err != nil {
+		return err
+	}
+	var head struct {
+		APIVersion string `json:"apiVersion"`
+	}
+	if err := yaml.Unmarshal([]byte(s.head.String()), &head); err != nil {
+		return err
+	}
+	if head.APIVersion == "" {
+		return errNoVersion
+	}
+	return nil
+}
+
+// splitter cuts the lines of a block-style index into charts and their versions:
+//
+//	apiVersion: v1
+//	entries:
+//	  name:
+//	  - version: ...
+//
+// by indentation alone. Whatever might be something else makes it give up.
+type splitter struct {
+	emit   func(name string, list []*listed) error
+	head   strings.Builder // everything outside of entries
+	inside bool            // of entries
+	names  int             // columns before charts' names; 0 when not known yet
+	dashes int             // columns before the dashes of versions; -1 when not known yet
+	chart  string
+	list   []*listed
+	item   strings.Builder // the version being collected
+}
+
+func (s *splitter) line(line string) error {
+	content := strings.TrimLeft(line, " ")
+	indent := len(line) - len(content)
+	blank := content == "" || content == "\r"
+	switch {
+	case strings.HasPrefix(content, "\t"), indent == 0 && (strings.HasPrefix(line, "...") || line == "---" && s.head.Len() > 0):
+		return errNotPlain
+	case line == "---":
+		return nil
+	case !blank && indent == 0 && content[0] != '#' && !(s.inside && content[0] == '-'):
+		return s.top(line)
+	case !s.inside:
+		s.head.WriteString(line + "\n")
+		return nil
+	case blank || content[0] == '#' && s.item.Len() == 0:
+		if s.item.Len() > 0 {
+			s.item.WriteString(line + "\n")
+		}
+		return nil
+	}
+	return s.nested(line, content, indent)
+}
+
+// top is a line in the first column.
+func (s *splitter) top(line string) error {
+	if err := s.endChart(); err != nil {
+		return err
+	}
+	key, value, ok := strings.Cut(strings.TrimRight(line, " \r"), ":")
+	s.inside = ok && key == "entries"
+	if !s.inside {
+		s.head.WriteString(line + "\n")
+		return nil
+	}
+	if value = strings.TrimSpace(value); value != "" && value != "{}" {
+		return errNotPlain
+	}
+	return nil
+}
+
+// nested is a line below entries.
+func (s *splitter) nested(line, content string, indent int) error {
+	dash := content == "-" || strings.HasPrefix(content, "- ")
+	if s.names == 0 {
+		if dash || indent == 0 {
+			return errNotPlain
+		}
+		s.names = indent
+	}
+	switch {
+	case indent == s.names && !dash:
+		if err := s.endChart(); err != nil {
+			return err
+		}
+		return s.beginChart(strings.TrimRight(content, " \r"))
+	case s.chart == "":
+		return errNotPlain
+	case dash && s.dashes < 0 && indent >= s.names:
+		s.dashes = indent
+	}
+	switch {
+	case dash && indent == s.dashes:
+		if err := s.endItem(); err != nil {
+			return err
+		}
+		// The dash becomes a space: so the item is a document of its own.
+		s.item.WriteString(line[:indent] + " " + line[indent+1:] + "\n")
+		return nil
+	case s.item.Len() == 0 || indent <= s.dashes:
+		return errNotPlain
+	}
+	s.item.WriteString(line + "\n")
+	return nil
+}
+
+// beginChart reads the line "name:".
+func (s *splitter) beginChart(content string) error {
+	name, ok := strings.CutSuffix(content, ":")
+	switch {
+	case strings.HasSuffix(content, ": []"), strings.HasSuffix(content, ": null"):
+		return nil // without versions
+	case !ok || name == "":
+		return errNotPlain
+	}
+	if strings.ContainsAny(name, `"'&*!?{}[]#:, `) {
+		var unquoted string
+		if err := yaml.Unmarshal([]byte(name), &unquoted); err != nil || unquoted == "" {
+			return errNotPlain
+		}
+		name = unquoted
+	}
+	s.chart, s.dashes = name, -1
+	return nil
+}
+
+func (s *splitter) endChart() error {
+	if err := s.endItem(); err != nil {
+		return err
+	}
+	name, list := s.chart, s.list
+	s.chart, s.list = "", nil
+	if name == "" {
+		return nil
+	}
+	return s.emit(name, list)
+}
+
+func (s *splitter) endItem() error {
+	if s.item.Len() == 0 {
+		return nil
+	}
+	e, err := parseItem(s.item.String())
+	s.item.Reset()
+	s.list = append(s.list, e)
+	return err
+}
+
+// parseItem reads one version, a mapping.
+func parseItem(text string) (*listed, error) {
+	if m, ok := plain.Values(text); ok {
+		if e, ok := entryOf(m); ok {
+			return e, nil
+		}
+	}
+	e := &listed{}
+	if err := yaml.Unmarshal([]byte(text), e); err != nil {
+		return nil, errNotPlain // anchors may be defined elsewhere; else the whole has the error
+	}
+	return e, nil
+}
+
+// entryOf converts a mapping; false when a value has an unexpected type.
+func entryOf(m map[string]any) (*listed, bool) {
+	e := &listed{Metadata: &chart.Metadata{}}
+	ok := true
+	for key, v := range m {
+		if v == nil {
+			continue
+		}
+		switch key {
+		case "name":
+			ok = text(v, &e.Name)
+		case "version":
+			ok = text(v, &e.Version)
+		case "appVersion":
+			ok = text(v, &e.AppVersion)
+		case "apiVersion":
+			ok = text(v, &e.APIVersion)
+		case "description":
+			ok = text(v, &e.Description)
+		case "type":
+			ok = text(v, &e.Type)
+		case "digest":
+			ok = text(v, &e.Digest)
+		case "deprecated":
+			e.Deprecated, ok = v.(bool)
+		case "keywords":
+			ok = texts(v, &e.Keywords)
+		case "urls":
+			ok = texts(v, &e.URLs)
+		case "created":
+			var stamp string
+			if ok = text(v, &stamp); ok {
+				var err error
+				e.Created, err = time.Parse(time.RFC3339Nano, stamp)
+				ok = err == nil
+			}
+		case "dependencies", "maintainers", "annotations", "sources", "home", "icon", "kubeVersion", "condition", "tags":
+			ok = rest(key, v, e.Metadata)
+		}
+		if !ok {
+			return nil, false
+		}
+	}
+	return e, true
+}
+
+// rest converts what is only there to be checked.
+func rest(key string, v any, into *chart.Metadata) bool {
+	switch key {
+	case "home":
+		return text(v, &into.Home)
+	case "icon":
+		return text(v, &into.Icon)
+	case "kubeVersion":
+		return text(v, &into.KubeVersion)
+	case "condition":
+		return text(v, &into.Condition)
+	case "tags":
+		return text(v, &into.Tags)
+	case "sources":
+		return texts(v, &into.Sources)
+	}
+	data, err := json.Marshal(map[string]any{key: v})
+	return err == nil && json.NewDecoder(bytes.NewReader(data)).Decode(into) == nil
+}
+
+func text(v any, into *string) (ok bool) {
+	*into, ok = v.(string)
+	return ok
+}
+
+func texts(v any, into *[]string) bool {
+	list, ok := v.([]any)
+	if !ok {
+		return false
+	}
+	*into = make([]string, len(list))
+	for i, one := range list {
+		if !text(one, &(*into)[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// streamJSON reads an index in JSON. What is none may be YAML in flow style.
+func streamJSON(r io.Reader, f func(name string, list []*listed) error) error {
+	d := json.NewDecoder(r)
+	if _, err := d.Token(); err != nil {
+		return errNotPlain
+	}
+	version := ""
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return errNotPlain
+		}
+		switch key {
+		case "apiVersion":
+			err = d.Decode(&version)
+		case "entries":
+			if err := streamEntries(d, f); err != nil {
+				return err
+			}
+		default:
+			var skipped json.RawMessage
+			err = d.Decode(&skipped)
+		}
+		if err != nil {
+			return errNotPlain
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return errNotPlain
+	}
+	if version == "" {
+		return errNoVersion
+	}
+	return nil
+}
+
+func streamEntries(d *json.Decoder, f func(name string, list []*listed) error) error {
+	open, err := d.Token()
+	if err != nil || open != nil && open != json.Delim('{') {
+		return errNotPlain
+	}
+	if open == nil { // entries: null
+		return nil
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return errNotPlain
+		}
+		var list []*listed
+		if err := d.Decode(&list); err != nil {
+			return errNotPlain
+		}
+		if err := f(name.(string), list); err != nil {
+			return err
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return errNotPlain
+	}
+	return nil
+}
