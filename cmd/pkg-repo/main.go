@@ -1,5 +1,7 @@
 // Pkg-repo hosts charts and images; `pkg repo serve` runs it. It is a program of its
 // own because its libraries would make every command of pkg start later.
+//
+// Exit codes: 0 stopped by a signal, 1 failed, 2 wrong usage.
 package main
 
 import (
@@ -11,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -20,14 +23,33 @@ import (
 	"github.com/seed38700745/pkg/repo/server/depot"
 )
 
-func main() {
+func main() { os.Exit(run()) }
+
+// run is main with deferred calls and an exit code.
+func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := newCommand(os.Stderr).ExecuteContext(ctx); err != nil {
-		fmt.Fprintf(os.Stderr, "Error: %s\n", err)
-		os.Exit(1)
+	context.AfterFunc(ctx, stop) // the second signal ends it at once
+	err := newCommand(os.Stderr).ExecuteContext(ctx)
+	var usage *usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &usage):
+		fmt.Fprintf(os.Stderr, "Error: %s\nhint: pkg repo serve --help\n", err)
+		return 2
 	}
+	fmt.Fprintf(os.Stderr, "Error: %s\n", err)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		fmt.Fprintln(os.Stderr, "hint: another process listens there; --listen takes another address")
+	}
+	return 1
 }
+
+// usageError is wrong usage: exit code 2.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
 
 const long = `Host charts and images: a Helm repository, ChartMuseum's API, an OCI registry and
 a page, over one folder. Everybody who reaches the address may pull; to push takes a
@@ -37,7 +59,9 @@ A rules file says who may do what, and replaces that:
 
   - {who: anonymous, repository: "**", can: [pull]}
   - {who: ci, repository: "team/*", can: [pull, push]}
-  - {who: "*", repository: "**", can: [pull, push, delete]}`
+  - {who: "*", repository: "**", can: [pull, push, delete]}
+
+Exit codes: 0 stopped by a signal, 1 failed, 2 wrong usage.`
 
 func newCommand(logs io.Writer) *cobra.Command {
 	c := server.Config{Version: version.Version}
@@ -49,17 +73,27 @@ func newCommand(logs io.Writer) *cobra.Command {
 		Long:  long,
 		Example: `  pkg repo serve --data charts --allow-anonymous-push
   pkg repo serve --data /srv/charts --listen :443 --htpasswd users --tls-self-made`,
-		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := cobra.NoArgs(cmd, args); err != nil {
+				return &usageError{err}
+			}
+			return nil
+		},
+		SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c.Charts.Overwrite = depot.Overwrite(overwrite)
+			if err := check(c); err != nil {
+				return &usageError{err}
+			}
 			level := slog.LevelInfo
 			if quiet {
 				level = slog.LevelWarn
 			}
 			c.Log = slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: level}))
-			return run(cmd.Context(), c, logs)
+			return serve(cmd.Context(), c, logs)
 		},
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	f := cmd.Flags()
 	f.StringVar(&c.Data, "data", "", "folder of the charts; made when it is not there")
 	f.StringVar(&c.Listen, "listen", server.DefaultListen, "address to listen on")
@@ -77,18 +111,39 @@ func newCommand(logs io.Writer) *cobra.Command {
 	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file of the TLS certificate")
 	f.StringVar(&c.TLSKey, "tls-key", "", "PEM file of its key")
 	f.BoolVar(&c.TLSSelfMade, "tls-self-made", false, "TLS with a certificate that is made at the first start: DATA/.pkg/tls.crt is what clients need")
+	f.DurationVar(&c.Patience, "client-timeout", server.DefaultPatience, "end transfers of clients that send or take nothing for so long")
 	f.Float64Var(&c.Rate, "rate", 0, "limit of requests a second from one address, 0 for none")
 	f.StringVar(&c.AuditLog, "audit-log", "", "file that gets a line of JSON for every write")
 	f.BoolVarP(&quiet, "quiet", "q", false, "log warnings and errors only")
-	_ = cmd.MarkFlagRequired("data") // it is a flag
 	return cmd
+}
+
+// check finds what cannot be meant.
+func check(c server.Config) error {
+	switch {
+	case c.Data == "":
+		return errors.New("--data is missing: the folder of the charts")
+	case !slices.Contains([]depot.Overwrite{depot.OverwriteForced, depot.OverwriteAlways, depot.OverwriteNever}, c.Charts.Overwrite):
+		return fmt.Errorf("--overwrite is forced, always or never, not %q", c.Charts.Overwrite)
+	case c.Charts.MaxUpload <= 0:
+		return errors.New("--max-upload must be more than 0")
+	case c.Patience <= 0:
+		return errors.New("--client-timeout must be more than 0")
+	case c.Charts.MaxVersions < 0 || c.Rate < 0:
+		return errors.New("--max-versions and --rate must not be less than 0")
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return errors.New("--tls-cert and --tls-key belong together")
+	case c.TLSCert != "" && c.TLSSelfMade:
+		return errors.New("--tls-cert and --tls-self-made exclude each other")
+	}
+	return nil
 }
 
 // memoryGoal keeps the heap of a large folder near what it holds: the index of 20,000
 // versions is 40 MB that live long, which Go would let grow to twice as much.
 const memoryGoal = 50 // percent, see GOGC
 
-func run(ctx context.Context, c server.Config, talk io.Writer) (err error) {
+func serve(ctx context.Context, c server.Config, talk io.Writer) (err error) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(memoryGoal)
 	}
@@ -102,5 +157,8 @@ func run(ctx context.Context, c server.Config, talk io.Writer) (err error) {
 		return err
 	}
 	fmt.Fprintf(talk, "serving %s at %s://%s\n", c.Data, s.Scheme(), l.Addr())
+	defer context.AfterFunc(ctx, func() {
+		fmt.Fprintf(talk, "stopping: requests that run have %s to finish\n", server.ShutdownTime)
+	})()
 	return s.Serve(ctx, l)
 }

@@ -267,12 +267,12 @@ func TestPowerCut(t *testing.T) {
 	p.kill()
 }
 
-// TestManyPulls has 200 clients fetch a chart of 4 MB at once.
+// TestManyPulls has 200 clients fetch a chart of 5 MB at once.
 func TestManyPulls(t *testing.T) {
 	c := server.Config{}
 	open(&c)
 	base, _ := start(t, c)
-	noise := make([]byte, 4<<20)
+	noise := make([]byte, 5<<20)
 	_, _ = rand.Read(noise) // never fails
 	archive := pack(t, "big", "1.0.0", map[string]string{"noise": string(noise)})
 	push(t, base, archive)

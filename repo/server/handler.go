@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed38700745/pkg/repo/server/access"
 	"github.com/seed38700745/pkg/repo/server/depot"
 )
@@ -256,18 +258,24 @@ func writeError(w http.ResponseWriter, status int, text string) {
 // writeFailure answers with the status that an error of the depot means.
 func (s *Server) writeFailure(w http.ResponseWriter, err error) {
 	status := failureStatus(err)
-	if status == http.StatusInternalServerError {
+	switch status {
+	case http.StatusInternalServerError:
 		s.config.Log.Error(err.Error())
 		writeError(w, status, "the server could not do it; its log says why")
-		return
+	case http.StatusInsufficientStorage:
+		s.config.Log.Error(err.Error())
+		writeError(w, status, "the server's disk is full")
+	default:
+		writeError(w, status, err.Error())
 	}
-	writeError(w, status, err.Error())
 }
 
 func failureStatus(err error) int {
 	var tooLarge *http.MaxBytesError
 	var broken *depot.UploadError
 	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT): // also that of a form's files
+		return http.StatusInsufficientStorage
 	case errors.Is(err, depot.ErrNotFound):
 		return http.StatusNotFound
 	case errors.Is(err, depot.ErrExists):

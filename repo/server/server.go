@@ -96,7 +96,7 @@ func (s *Server) open() error {
 	if s.charts, err = depot.Open(c.Charts); err != nil {
 		return err
 	}
-	if s.registry, err = registry.Open(s.charts.StatePath("registry"), s.charts); err != nil {
+	if s.registry, err = registry.Open(s.charts.StatePath("registry"), s.charts, c.Log); err != nil {
 		return err
 	}
 	pages := page.Config{Charts: s.charts, Cosigned: s.registry.Cosigned, Log: c.Log}
@@ -147,9 +147,10 @@ func (s *Server) Scheme() string {
 // Times that a connection may take. Transfers have none of their own, but must go on:
 // see conn and steadyBody.
 const (
-	headerTime   = 10 * time.Second
-	idleTime     = 2 * time.Minute
-	shutdownTime = 20 * time.Second
+	headerTime = 10 * time.Second
+	idleTime   = 2 * time.Minute
+	// ShutdownTime is what requests have that run when the server is to stop.
+	ShutdownTime = 20 * time.Second
 )
 
 // Serve answers until ctx ends, then lets requests finish. It closes the listener.
@@ -174,7 +175,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	})
 	group.Go(func() error {
 		<-ctx.Done()
-		finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+		finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), ShutdownTime)
 		defer cancel()
 		if err := web.Shutdown(finish); err != nil {
 			return web.Close()

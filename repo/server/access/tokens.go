@@ -2,6 +2,7 @@ package access
 
 import (
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -63,6 +64,9 @@ func openTokens(c Config) (*tokens, error) {
 		if t.sign, err = jwt.ParseECPrivateKeyFromPEM(data); err != nil {
 			return nil, fmt.Errorf("key %s: %w", c.SigningKey, err)
 		}
+		if t.sign.Curve != elliptic.P256() {
+			return nil, fmt.Errorf("key %s: of curve %s, not P-256", c.SigningKey, t.sign.Curve.Params().Name)
+		}
 		t.keys = append(t.keys, &t.sign.PublicKey)
 	}
 	t.parser = func(now time.Time) *jwt.Parser {
@@ -119,7 +123,7 @@ func (a *Access) ServeToken(w http.ResponseWriter, r *http.Request) {
 	u, err := a.Identify(r)
 	if err != nil || u.token {
 		w.Header().Set("WWW-Authenticate", `Basic realm="pkg", charset="UTF-8"`)
-		http.Error(w, `{"error":"wrong user name or password"}`, http.StatusUnauthorized)
+		writeJSON(w, http.StatusUnauthorized, map[string]any{"error": "wrong user name or password"})
 		return
 	}
 	now := time.Now()
@@ -136,14 +140,19 @@ func (a *Access) ServeToken(w http.ResponseWriter, r *http.Request) {
 	}
 	text, err := jwt.NewWithClaims(jwt.SigningMethodES256, c).SignedString(a.tokens.sign)
 	if err != nil {
-		http.Error(w, `{"error":"the signing key is not of curve P-256"}`, http.StatusInternalServerError)
+		writeJSON(w, http.StatusInternalServerError, map[string]any{"error": "no token could be signed"})
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(map[string]any{ // the client may have gone
+	writeJSON(w, http.StatusOK, map[string]any{
 		"token": text, "access_token": text, "expires_in": int(tokenLife.Seconds()), "issued_at": now.UTC().Format(time.RFC3339),
 	})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v map[string]any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client may have gone
 }
 
 // scope reads "repository:org/repo/mysql:pull,push" and keeps what the user may.

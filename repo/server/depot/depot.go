@@ -118,19 +118,18 @@ func Open(c Config) (*Depot, error) {
 }
 
 func (d *Depot) open() error {
+	if err := os.MkdirAll(d.StatePath(), 0o755); err != nil {
+		return err
+	}
+	if err := d.takeLock(); err != nil {
+		return err
+	}
 	tmp := d.StatePath("tmp")
 	if err := os.RemoveAll(tmp); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(tmp, 0o755); err != nil {
+	if err := os.Mkdir(tmp, 0o755); err != nil {
 		return err
-	}
-	var err error
-	if d.lock, err = os.OpenFile(d.StatePath("lock"), os.O_CREATE|os.O_RDWR, 0o644); err != nil {
-		return err
-	}
-	if err := unix.Flock(int(d.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return errors.New("another process serves it")
 	}
 	seen, known, err := openSeenLog(d.StatePath("index.log"))
 	if err != nil {
@@ -146,6 +145,31 @@ func (d *Depot) open() error {
 		return err
 	}
 	return d.seen.compact(d.allEntries())
+}
+
+// takeLock claims the folder for this process, whose number it leaves in the lock's file.
+func (d *Depot) takeLock() error {
+	f, err := os.OpenFile(d.StatePath("lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return err
+	}
+	d.lock = f
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		var pid int
+		if _, err := fmt.Fscan(f, &pid); err != nil {
+			return errors.New("another process serves it")
+		}
+		return fmt.Errorf("process %d serves it already", pid)
+	}
+	if err != nil {
+		return fmt.Errorf("lock: %w", err)
+	}
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(f, os.Getpid())
+	return err
 }
 
 // Close lets the folder go. Run must have returned.

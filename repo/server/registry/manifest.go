@@ -171,6 +171,7 @@ func (g *Registry) put(ctx context.Context, q Request, data []byte, contentType 
 	case !isDigest && !tagName.MatchString(q.ref):
 		return nil, &Error{http.StatusBadRequest, "TAG_INVALID", fmt.Sprintf("tag %q", q.ref)}
 	}
+	defer g.lock(q.Name)() // parts that are there stay until the manifest names them
 	if err := g.checkParts(q, m); err != nil {
 		return nil, err
 	}
@@ -179,8 +180,6 @@ func (g *Registry) put(ctx context.Context, q Request, data []byte, contentType 
 			return nil, err
 		}
 	}
-	g.write.Lock()
-	defer g.write.Unlock()
 	if err := g.writeFile(g.path(q.Name, "_manifests", strings.TrimPrefix(m.digest, "sha256:")), data); err != nil {
 		return nil, err
 	}
@@ -222,25 +221,10 @@ func (g *Registry) checkParts(q Request, m *manifest) error {
 // remove deletes a tag, or a manifest with the tags that name it; charts go from
 // the depot too.
 func (g *Registry) remove(q Request) error {
+	defer g.lock(q.Name)()
 	m, err := g.find(q)
 	if err != nil {
 		return err
-	}
-	g.write.Lock()
-	defer g.write.Unlock()
-	tags := []string{q.ref}
-	if strings.Contains(q.ref, ":") {
-		if tags, err = g.storedTags(q.Name); err != nil {
-			return err
-		}
-	}
-	for _, tag := range tags {
-		path := g.path(q.Name, "_tags", tag)
-		if data, err := os.ReadFile(path); err == nil && string(bytes.TrimSpace(data)) == m.digest {
-			if err := removeFile(path); err != nil {
-				return err
-			}
-		}
 	}
 	if layer, _ := m.chartLayer(); layer != nil {
 		for _, e := range g.charts.Versions(q.Tenant, q.Chart) {
@@ -252,12 +236,9 @@ func (g *Registry) remove(q Request) error {
 		}
 	}
 	if strings.Contains(q.ref, ":") {
-		err := removeFile(g.path(q.Name, "_manifests", strings.TrimPrefix(m.digest, "sha256:")))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+		return g.dropManifest(q.Name, m.digest)
 	}
-	return nil
+	return g.dropTag(q.Name, q.ref, m.digest)
 }
 
 func (g *Registry) storedTags(name string) ([]string, error) {

@@ -1,10 +1,7 @@
 // Package registry is an OCI registry (distribution-spec 1.1) over a folder, which
 // shows the charts of a depot as well and gives it those that are pushed here.
 //
-// It is written here rather than taken from CNCF distribution because charts
-// have to be in both places at once: there, a chart that was uploaded over HTTP would
-// have to be written into the registry's own storage; here its manifest is computed
-// from the archive. (Linking distribution also costs 20 to 30 MB.)
+// ARCHITECTURE.md says why it is not CNCF distribution.
 //
 // A folder for each repository, so that who may not see one does not get its blobs
 // by knowing their digest:
@@ -16,7 +13,8 @@
 //
 // No repository has a segment that begins with "_". Everything is synced before it
 // is acknowledged, in the order blob, manifest, tag: a tag never names what
-// is not there. Unfinished uploads end with the process.
+// is not there. Unfinished uploads end with the process, or after a day. Blobs that no
+// manifest names go a day after somebody last asked for them or sent them; see Sweep.
 //
 // Chart V of tenant org/repo is org/repo/NAME:V, with "_" for "+" as Helm has it. A
 // last folder "charts" is the tenant itself: oci://host/charts/NAME is a chart of the root.
@@ -27,6 +25,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -34,6 +35,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/seed38700745/pkg/repo/server/depot"
 )
@@ -45,24 +48,32 @@ const (
 	maxBlob     = 32 << 30
 )
 
-// Upload sessions that nobody continued for so long are dropped.
-const uploadLife = time.Hour
+const (
+	// uploadLife is how long an upload is kept that nobody continues.
+	uploadLife = 24 * time.Hour
+	// grace is how long a blob may be there before a manifest names it.
+	grace = 24 * time.Hour
+	// sweepTime is how often what is too old is looked for.
+	sweepTime = time.Hour
+)
 
 // Registry is safe for concurrent use.
 type Registry struct {
 	dir    string
 	charts *depot.Depot
+	log    *slog.Logger
 
 	mu      sync.Mutex
 	uploads map[string]*upload // by id; guarded by mu
 
-	// write is held while manifests and tags of a repository change.
-	write sync.Mutex
+	// repositories are locks, each for those names that hash to it: held while a
+	// manifest, its tags and the parts it names change or are looked at.
+	repositories [256]sync.Mutex
 }
 
 // Open opens a folder, which is made when it is not there.
-func Open(dir string, charts *depot.Depot) (*Registry, error) {
-	g := &Registry{dir: dir, charts: charts, uploads: map[string]*upload{}}
+func Open(dir string, charts *depot.Depot, log *slog.Logger) (*Registry, error) {
+	g := &Registry{dir: dir, charts: charts, log: log, uploads: map[string]*upload{}}
 	if err := os.RemoveAll(g.tmp()); err != nil {
 		return nil, err
 	}
@@ -71,9 +82,19 @@ func Open(dir string, charts *depot.Depot) (*Registry, error) {
 
 func (g *Registry) tmp() string { return filepath.Join(g.dir, "_tmp") }
 
-// Run drops abandoned uploads until ctx ends.
+// lock keeps others from changing a repository's manifests, until the function it returns
+// is called.
+func (g *Registry) lock(name string) (unlock func()) {
+	hash := fnv.New32a()
+	_, _ = io.WriteString(hash, name) // a hash takes everything
+	one := &g.repositories[hash.Sum32()%uint32(len(g.repositories))]
+	one.Lock()
+	return one.Unlock
+}
+
+// Run drops what was abandoned until ctx ends.
 func (g *Registry) Run(ctx context.Context) error {
-	tick := time.NewTicker(uploadLife / 10)
+	tick := time.NewTicker(sweepTime)
 	defer tick.Stop()
 	for {
 		select {
@@ -81,6 +102,13 @@ func (g *Registry) Run(ctx context.Context) error {
 			return nil
 		case now := <-tick.C:
 			g.dropUploads(now.Add(-uploadLife))
+			swept, err := g.Sweep(ctx, now.Add(-grace))
+			if swept.Blobs > 0 || swept.Tags > 0 {
+				g.log.Info("registry swept", "blobs", swept.Blobs, "bytes", swept.Bytes, "tags", swept.Tags)
+			}
+			if err != nil && ctx.Err() == nil {
+				g.log.Error("registry sweep", "error", err)
+			}
 		}
 	}
 }
@@ -179,6 +207,8 @@ func WriteError(w http.ResponseWriter, err error) {
 		e = &Error{http.StatusNotFound, "MANIFEST_UNKNOWN", err.Error()}
 	case errors.Is(err, depot.ErrInvalid), errors.Is(err, depot.ErrTooLarge), errors.Is(err, depot.ErrLimit):
 		e = &Error{http.StatusBadRequest, "MANIFEST_INVALID", err.Error()}
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		e = &Error{http.StatusInsufficientStorage, "UNKNOWN", "the server's disk is full"}
 	default:
 		e = &Error{http.StatusInternalServerError, "UNKNOWN", "the server could not do it; its log says why"}
 	}

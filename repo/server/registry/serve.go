@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,6 +84,9 @@ func (g *Registry) serveManifest(w http.ResponseWriter, r *http.Request, q Reque
 }
 
 func (g *Registry) serveBlob(w http.ResponseWriter, r *http.Request, q Request) error {
+	if r.Method == http.MethodHead {
+		g.touch(q.Name, q.ref) // who asks whether a blob is there may be about to name it
+	}
 	f, err := g.openBlob(q, q.ref)
 	if err != nil {
 		return err
@@ -99,10 +101,19 @@ func (g *Registry) serveBlob(w http.ResponseWriter, r *http.Request, q Request) 
 	return nil
 }
 
+// deleteBlob removes a blob that no manifest names.
 func (g *Registry) deleteBlob(w http.ResponseWriter, q Request) error {
 	hex, err := hexOf(q.ref)
 	if err != nil {
 		return err
+	}
+	defer g.lock(q.Name)()
+	used, err := g.named(q.Name)
+	if err != nil {
+		return err
+	}
+	if used[q.ref] {
+		return &Error{http.StatusConflict, "DENIED", fmt.Sprintf("a manifest names blob %s: delete that first", q.ref)}
 	}
 	err = removeFile(g.path(q.Name, "_blobs", hex))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -132,7 +143,7 @@ func (g *Registry) serveUpload(w http.ResponseWriter, r *http.Request, q Request
 		if err := u.checkRange(r.Header.Get("Content-Range")); err != nil {
 			return err
 		}
-		if err := u.receive(r.Body); err != nil {
+		if err := g.receive(u, r.Body); err != nil {
 			return err
 		}
 		g.uploadStatus(w, u, http.StatusAccepted)
@@ -161,6 +172,7 @@ func (g *Registry) startUpload(w http.ResponseWriter, r *http.Request, q Request
 		return err
 	}
 	if query.Get("digest") != "" {
+		defer g.endUpload(u) // nobody else knows of it
 		return g.finishUpload(w, r, u)
 	}
 	g.uploadStatus(w, u, http.StatusAccepted)
@@ -168,10 +180,13 @@ func (g *Registry) startUpload(w http.ResponseWriter, r *http.Request, q Request
 }
 
 func (g *Registry) finishUpload(w http.ResponseWriter, r *http.Request, u *upload) error {
-	if err := u.receive(r.Body); err != nil {
+	digest := r.URL.Query().Get("digest")
+	if _, err := hexOf(digest); err != nil {
 		return err
 	}
-	digest := r.URL.Query().Get("digest")
+	if err := g.receive(u, r.Body); err != nil {
+		return err
+	}
 	if err := g.finish(u, digest); err != nil {
 		return err
 	}
@@ -262,25 +277,16 @@ func (g *Registry) serveCatalog(w http.ResponseWriter, r *http.Request, mayPull 
 			}
 		}
 	}
-	err := filepath.WalkDir(g.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() || !strings.HasPrefix(d.Name(), "_") {
-			return err
-		}
-		if d.Name() == "_manifests" {
-			name, err := filepath.Rel(g.dir, filepath.Dir(path))
-			if err != nil {
-				return err
-			}
-			names[filepath.ToSlash(name)] = true
-		}
-		return filepath.SkipDir
+	err := g.walk(func(name, folder string) error {
+		names[name] = names[name] || folder == "_manifests"
+		return nil
 	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return err
 	}
 	list := []string{}
-	for name := range names {
-		if mayPull(name) {
+	for name, there := range names {
+		if there && mayPull(name) {
 			list = append(list, name)
 		}
 	}

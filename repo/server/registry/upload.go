@@ -77,6 +77,16 @@ func (g *Registry) endUpload(u *upload) {
 	}
 }
 
+// receive takes a body in. An upload that could not be written is over.
+func (g *Registry) receive(u *upload, r io.Reader) error {
+	err := u.receive(r)
+	var known *Error
+	if err != nil && !errors.As(err, &known) {
+		g.endUpload(u)
+	}
+	return err
+}
+
 // receive appends a body. What came before a broken connection counts; the
 // client may ask how much that is and go on.
 func (u *upload) receive(r io.Reader) error {
@@ -92,7 +102,7 @@ func (u *upload) receive(r io.Reader) error {
 	case sender.failed:
 		return &Error{http.StatusBadRequest, "BLOB_UPLOAD_INVALID", "upload broke off"}
 	case err != nil:
-		return err
+		return fmt.Errorf("blob upload: %w", err)
 	case u.size > maxBlob:
 		return &Error{http.StatusRequestEntityTooLarge, "SIZE_INVALID", "blob is too large"}
 	}
@@ -152,5 +162,6 @@ func (g *Registry) mount(name, from, digest string) bool {
 	if err := os.Link(g.path(from, "_blobs", hex), path); err != nil && !errors.Is(err, os.ErrExist) {
 		return false // the client uploads it then
 	}
+	g.touch(name, digest)
 	return syncDir(g.path(name, "_blobs")) == nil
 }
