@@ -24,6 +24,7 @@ tools: bin/pkg-kubectl  ## real helm, ct and kubectl, to test beside them
 	cd .ci/helm4 && CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o ../../bin/tools/helm4 helm.sh/helm/v4/cmd/helm
 	cd .ci/chart-testing && CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o ../../bin/tools/ct github.com/helm/chart-testing/v3/ct
 	ln -sf ../pkg-kubectl bin/tools/kubectl
+	bash .ci/page/install
 
 # The Kubernetes that helm assumes is, as in its releases, that of its client library.
 helmkube = $(foreach package,chartutil lint/rules,-X helm.sh/helm/v3/pkg/$(package).k8sVersionMinor=$(basename \
