@@ -21,6 +21,7 @@ var allowed = map[string][]string{
 	"chart":                   {},
 	"charts":                  {},
 	"engine":                  {"chart"},
+	"bundle":                  {"chart"},
 	"repo":                    {"chart", "charts"},
 	"repo/server":             {"chart", "repo", "engine"},
 	"release":                 {"chart", "engine", "cluster/object"},
@@ -56,8 +57,8 @@ var allowed = map[string][]string{
 	"cluster/boot":            {},
 	"cluster/settings":        {},
 	"cluster":                 nil, // everybody but cmd
-	"cmd/internal":            {"cluster/kind/manifest"},
-	"cmd/pkg": {"chart", "charts", "engine", "repo", "release", "cluster/object", "cluster/client",
+	"cmd/internal":            {"cluster/kind/manifest", "cluster/cri"},
+	"cmd/pkg": {"chart", "charts", "bundle", "engine", "repo", "release", "cluster/object", "cluster/client",
 		"cluster/cri", "cluster/host", "cluster/instance", "cluster/registries", "cluster/settings", "cluster/boot", "cluster/backup/archive", "cmd/internal"},
 	"cmd/pkg-kubectl": {"cmd/internal"},
 	"cmd/pkg-repo":    {"repo/server", "cmd/internal"},

@@ -25,6 +25,8 @@ type Chart struct {
 	SchemaLibrary chart.SchemaLibrary // see engine.Input
 	Limits        engine.Limits
 	CRDs          CRDPolicy
+	// Images are run in place of those that manifests and hooks name; may be nil.
+	Images map[string]string
 	// PostRender changes the manifests (not the hooks); may be nil.
 	PostRender func(ctx context.Context, manifests []byte) ([]byte, error)
 }
@@ -63,7 +65,17 @@ func (r *Releases) render(ctx context.Context, c Chart, rel engine.Release, offl
 			return nil, err
 		}
 	}
-	return &rendered{chart: recordSource(out.Chart, c.Source), manifest: string(text), hooks: newHooks(out.Hooks), notes: out.Notes}, nil
+	manifest, err := pinImages(string(text), c.Images)
+	if err != nil {
+		return nil, err
+	}
+	hooks := newHooks(out.Hooks)
+	for _, h := range hooks {
+		if h.Manifest, err = pinImages(h.Manifest, c.Images); err != nil {
+			return nil, err
+		}
+	}
+	return &rendered{chart: recordSource(out.Chart, c.Source), manifest: manifest, hooks: hooks, notes: out.Notes}, nil
 }
 
 // Capabilities asks the cluster what it is.

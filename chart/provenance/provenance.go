@@ -33,7 +33,7 @@ const maxSize = 5 << 20
 const separator = "\n...\n"
 
 // ErrUnverified is wrapped by every reason not to trust an archive.
-var ErrUnverified = errors.New("the chart is not verified")
+var ErrUnverified = errors.New("not verified")
 
 // Keyring is a set of OpenPGP keys, public, private or both.
 type Keyring struct{ keys openpgp.EntityList }
@@ -132,20 +132,52 @@ func Sign(name string, archive []byte, k *Key) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return k.Sign(slices.Concat(metadata, []byte(separator), files))
+}
+
+// Sign returns a text with its signature, clear-signed.
+func (k *Key) Sign(text []byte) ([]byte, error) {
 	var out bytes.Buffer
 	w, err := clearsign.Encode(&out, k.entity.PrivateKey, &packet.Config{DefaultHash: crypto.SHA512})
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
-	for _, part := range [][]byte{metadata, []byte(separator), files} {
-		if _, err := w.Write(part); err != nil {
-			return nil, fmt.Errorf("sign: %w", err)
-		}
+	if _, err := w.Write(text); err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
 	}
 	if err := w.Close(); err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+// Signer says who signed something.
+type Signer struct {
+	Names       []string // user ids of the key, never empty
+	Fingerprint string   // of the key, hex
+}
+
+// Open checks that a key of the ring made a clear-signed text, and returns what was
+// signed. Errors wrap [ErrUnverified].
+func (k *Keyring) Open(text []byte) ([]byte, *Signer, error) {
+	content, by, err := k.open(text)
+	if err != nil {
+		return nil, nil, &unverified{err}
+	}
+	return content, by, nil
+}
+
+func (k *Keyring) open(text []byte) ([]byte, *Signer, error) {
+	block := decode(text)
+	if block == nil {
+		return nil, nil, errors.New("failed to decode signature: signature block not found")
+	}
+	by, err := openpgp.CheckDetachedSignature(k.keys, bytes.NewReader(block.Bytes), block.ArmoredSignature.Body,
+		&packet.Config{DefaultHash: crypto.SHA512})
+	if err != nil {
+		return nil, nil, err
+	}
+	return block.Plaintext, &Signer{Names: names(by), Fingerprint: fmt.Sprintf("%X", by.PrimaryKey.Fingerprint)}, nil
 }
 
 func digest(archive []byte) string {
@@ -190,16 +222,11 @@ func verify(name string, archive, provenance []byte, ring *Keyring) (*Verificati
 	if len(provenance) > maxSize {
 		return nil, fmt.Errorf("the provenance file is larger than %d bytes", maxSize)
 	}
-	block := decode(provenance)
-	if block == nil {
-		return nil, errors.New("failed to decode signature: signature block not found")
-	}
-	by, err := openpgp.CheckDetachedSignature(ring.keys, bytes.NewReader(block.Bytes), block.ArmoredSignature.Body,
-		&packet.Config{DefaultHash: crypto.SHA512})
+	text, by, err := ring.open(provenance)
 	if err != nil {
 		return nil, err
 	}
-	_, second, ok := bytes.Cut(block.Plaintext, []byte(separator))
+	_, second, ok := bytes.Cut(text, []byte(separator))
 	if !ok {
 		return nil, errors.New("message block must have at least two parts")
 	}
@@ -216,8 +243,8 @@ func verify(name string, archive, provenance []byte, ring *Keyring) (*Verificati
 		return nil, fmt.Errorf("sha256 sum does not match for %s: %q != %q", name, want, have)
 	}
 	return &Verification{
-		SignedBy:    names(by),
-		Fingerprint: fmt.Sprintf("%X", by.PrimaryKey.Fingerprint),
+		SignedBy:    by.Names,
+		Fingerprint: by.Fingerprint,
 		Hash:        want,
 	}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -25,22 +26,70 @@ import (
 // which is full, before the specification's, which may be a tag only.
 var nameAnnotations = []string{"io.containerd.image.name", "org.opencontainers.image.ref.name"}
 
+// originAnnotation says in a bundle's index where an image came from, see package
+// bundle.
+const originAnnotation = "pkg.internal/origin"
+
 // errNoArchive is returned for a file that is no image archive.
 var errNoArchive = errors.New("it is neither an archive of docker save nor an OCI layout")
 
 // Load takes in the images of an archive: what docker save writes or an OCI
-// layout, as a tar file that may be compressed.
+// layout, as a tar file that may be compressed. It takes in all of them or none.
 func (s *Store) Load(ctx context.Context, archive io.Reader) ([]cri.Image, error) {
 	dir, err := os.MkdirTemp(s.config.Root, ".load-")
 	if err != nil {
 		return nil, fmt.Errorf("load images: %w", err)
 	}
 	defer os.RemoveAll(dir)
+	before := s.known()
 	images, err := s.loadArchive(ctx, archive, dir)
 	if err != nil {
-		return images, fmt.Errorf("load images: %w", err)
+		return nil, errors.Join(fmt.Errorf("load images: %w", err), s.restore(before, images))
 	}
 	return images, nil
+}
+
+// known are the names that there are.
+func (s *Store) known() map[string]refRecord {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return maps.Clone(s.names)
+}
+
+// restore undoes the loading of images, which broke off: names that were not there
+// before go, those that stood for others do so again, and what is left of blobs and
+// layers goes.
+func (s *Store) restore(before map[string]refRecord, loaded []cri.Image) error {
+	s.mu.Lock()
+	err := func() error {
+		for _, l := range loaded {
+			now, ok := s.names[l.Name]
+			old, was := before[l.Name]
+			switch {
+			case !ok || now.ID != l.ID: // somebody else has it by now
+			case !was:
+				if err := s.forget([]string{l.Name}); err != nil {
+					return err
+				}
+			case old.ID != now.ID:
+				if err := writeJSON(s.refFile(old.Name), old); err != nil {
+					return err
+				}
+				s.names[old.Name] = old
+				if kept := keptName(old); kept != old.Name {
+					if _, was := before[kept]; !was {
+						if err := s.forget([]string{kept}); err != nil {
+							return err
+						}
+					}
+				}
+			}
+		}
+		return nil
+	}()
+	s.mu.Unlock()
+	_, cerr := s.collect()
+	return errors.Join(err, cerr)
 }
 
 func (s *Store) loadArchive(ctx context.Context, archive io.Reader, dir string) ([]cri.Image, error) {
@@ -71,6 +120,9 @@ func (s *Store) loadArchive(ctx context.Context, archive io.Reader, dir string) 
 		return nil, errNoArchive
 	}
 	if err := extractLayout(path, dir); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil { // its room is needed
 		return nil, err
 	}
 	return s.loadLayout(ctx, dir)
@@ -151,11 +203,11 @@ func (s *Store) loadDocker(ctx context.Context, path string) ([]cri.Image, error
 		if err != nil {
 			return out, err
 		}
-		loaded, err := s.loadImage(ctx, img, d.RepoTags)
+		loaded, err := s.loadImage(ctx, img, d.RepoTags, "")
+		out = append(out, loaded...)
 		if err != nil {
 			return out, err
 		}
-		out = append(out, loaded...)
 	}
 	return out, nil
 }
@@ -194,11 +246,11 @@ func (s *Store) loadLayout(ctx context.Context, dir string) ([]cri.Image, error)
 				break
 			}
 		}
-		loaded, err := s.loadImage(ctx, img, names)
+		loaded, err := s.loadImage(ctx, img, names, d.Annotations[originAnnotation])
+		out = append(out, loaded...)
 		if err != nil {
 			return out, err
 		}
-		out = append(out, loaded...)
 	}
 	return out, nil
 }
@@ -226,14 +278,14 @@ func (s *Store) imageOf(index v1.ImageIndex, d v1.Descriptor) (v1.Image, error) 
 }
 
 // loadImage stores an image under its names, or under its ID without any.
-func (s *Store) loadImage(ctx context.Context, img v1.Image, names []string) ([]cri.Image, error) {
+func (s *Store) loadImage(ctx context.Context, img v1.Image, names []string, origin string) ([]cri.Image, error) {
 	var records []refRecord
 	for _, n := range names {
 		normal, err := Normalize(n)
 		if err != nil {
 			return nil, err
 		}
-		records = append(records, refRecord{Name: normal})
+		records = append(records, refRecord{Name: normal, Origin: origin})
 	}
 	return s.add(ctx, img, records, func(cri.ImageProgress) {})
 }

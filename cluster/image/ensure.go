@@ -70,16 +70,12 @@ func (s *Store) resolve(ctx context.Context, normal string, policy cri.PullPolic
 	if err == nil || !errors.As(err, &unreachable) {
 		return img, err
 	}
-	sub, ok := s.config.Substitutes[normal]
-	switch {
-	case !ok:
+	if _, ok := s.config.Substitutes[normal]; !ok {
 		return s.instead(normal, ref.Context().RegistryStr(), err)
-	case s.config.NoSubstitution:
-		return img, fmt.Errorf("%w (the substitute %s is not used: substitution is switched off)", err, sub.Image)
 	}
-	d, perr := ParseDebRef(sub.Image)
-	if perr != nil {
-		return img, errors.Join(err, perr)
+	sub, d, serr := s.substitute(normal, err)
+	if serr != nil {
+		return img, serr
 	}
 	s.log.Info("no registry answers; an image of Debian packages stands in", "image", normal, "substitute", sub.Image, "error", err)
 	record := refRecord{Name: normal, Origin: fmt.Sprintf("since %s could not be reached", hubName(ref.Context().RegistryStr()))}
@@ -88,6 +84,23 @@ func (s *Store) resolve(ctx context.Context, normal string, policy cri.PullPolic
 		return img, fmt.Errorf("%w; its substitute %s: %w", err, sub.Image, berr)
 	}
 	return built, nil
+}
+
+// substitute is what stands in for an image whose registry does not answer, as cause
+// says. The error wraps cause.
+func (s *Store) substitute(normal string, cause error) (Substitute, DebRef, error) {
+	sub, ok := s.config.Substitutes[normal]
+	switch {
+	case !ok:
+		return sub, DebRef{}, cause
+	case s.config.NoSubstitution:
+		return sub, DebRef{}, fmt.Errorf("%w (the substitute %s is not used: substitution is switched off)", cause, sub.Image)
+	}
+	d, err := ParseDebRef(sub.Image)
+	if err != nil {
+		return sub, d, errors.Join(cause, err)
+	}
+	return sub, d, nil
 }
 
 // instead returns the node's own copy of an image whose registry does not

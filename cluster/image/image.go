@@ -276,13 +276,16 @@ func (s *Store) keepMoved(r refRecord) error {
 	if !ok || old.ID == r.ID || old.Digest == r.Name {
 		return nil
 	}
-	old.Name = cmp.Or(old.Digest, old.ID)
+	old.Name = keptName(old)
 	if err := writeJSON(s.refFile(old.Name), old); err != nil {
 		return err
 	}
 	s.names[old.Name] = old
 	return nil
 }
+
+// keptName is what keepMoved calls an image.
+func keptName(r refRecord) string { return cmp.Or(r.Digest, r.ID) }
 
 // Remove takes a name away, or all names of an ID, and the image with its last
 // name.

@@ -32,12 +32,24 @@ type connectError struct {
 func (e *connectError) Error() string { return fmt.Sprintf("cannot reach %s: %v", e.host, e.err) }
 func (e *connectError) Unwrap() error { return e.err }
 
-// pull fetches an image from its mirrors and its registry, in this order. The
-// error wraps a connectError only if none of them could be reached.
+// pull takes an image in from its mirrors or its registry, in this order. The error
+// wraps a connectError only if none of them could be reached.
 func (s *Store) pull(ctx context.Context, normal string, creds cri.Credentials, progress func(cri.ImageProgress)) (cri.Image, error) {
+	var out cri.Image
+	err := s.fetch(ctx, normal, creds, func(_ string, found *remote.Descriptor) (err error) {
+		out, err = s.take(ctx, normal, found, progress)
+		return err
+	})
+	return out, err
+}
+
+// fetch finds an image on its mirrors or its registry, in this order, and hands it,
+// with the reference that it was found under, to take, whose failure makes it look
+// further. The error wraps a connectError only if none of them could be reached.
+func (s *Store) fetch(ctx context.Context, normal string, creds cri.Credentials, take func(source string, found *remote.Descriptor) error) error {
 	reach, err := registries.Load(s.config.Registries)
 	if err != nil {
-		return cri.Image{}, err
+		return err
 	}
 	var unreachable, refused error
 	for _, source := range reach.Sources(normal) {
@@ -47,14 +59,14 @@ func (s *Store) pull(ctx context.Context, normal string, creds cri.Credentials, 
 		}
 		ref, err := parse(source.Reference, options...)
 		if err != nil {
-			return cri.Image{}, err
+			return err
 		}
-		img, err := s.pullFrom(ctx, normal, ref, reach, creds, progress)
+		err = s.fetchFrom(ctx, normal, ref, reach, creds, func(found *remote.Descriptor) error { return take(source.Reference, found) })
 		if err == nil {
-			return img, nil
+			return nil
 		}
 		if ctx.Err() != nil {
-			return cri.Image{}, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 		var ce *connectError
 		if errors.As(err, &ce) {
@@ -65,17 +77,17 @@ func (s *Store) pull(ctx context.Context, normal string, creds cri.Credentials, 
 		s.log.Debug("pull failed", "source", source.Reference, "error", err)
 	}
 	if refused != nil {
-		return cri.Image{}, refused
+		return refused
 	}
-	return cri.Image{}, unreachable
+	return unreachable
 }
 
-// pullFrom fetches from one place, with one after the other of the credentials
-// that fit until one is not refused, as the kubelet does.
-func (s *Store) pullFrom(ctx context.Context, normal string, ref name.Reference, reach *registries.Config, creds cri.Credentials, progress func(cri.ImageProgress)) (cri.Image, error) {
+// fetchFrom looks at one place, with one after the other of the credentials that fit
+// until one is not refused, as the kubelet does.
+func (s *Store) fetchFrom(ctx context.Context, normal string, ref name.Reference, reach *registries.Config, creds cri.Credentials, take func(*remote.Descriptor) error) error {
 	client, err := s.newClient(ref.Context().RegistryStr(), reach)
 	if err != nil {
-		return cri.Image{}, err
+		return err
 	}
 	defer client.close()
 	var desc *remote.Descriptor
@@ -90,20 +102,28 @@ func (s *Store) pullFrom(ctx context.Context, normal string, ref name.Reference,
 			break
 		}
 	}
-	if err != nil {
-		return cri.Image{}, readable(normal, err)
+	if err == nil {
+		err = take(desc)
 	}
-	record := refRecord{Name: normal, Digest: withDigest(normal, desc.Digest.String())}
+	if err != nil {
+		return readable(normal, err)
+	}
+	return nil
+}
+
+// take adds what was found to the store.
+func (s *Store) take(ctx context.Context, normal string, found *remote.Descriptor, progress func(cri.ImageProgress)) (cri.Image, error) {
+	record := refRecord{Name: normal, Digest: withDigest(normal, found.Digest.String())}
 	if i, ok := s.byDigest(record.Digest); ok { // nothing new
 		return s.put(record, i)
 	}
-	img, err := desc.Image()
+	img, err := found.Image()
 	if err != nil {
-		return cri.Image{}, readable(normal, err)
+		return cri.Image{}, err
 	}
 	added, err := s.add(ctx, img, []refRecord{record}, progress)
 	if err != nil {
-		return cri.Image{}, readable(normal, err)
+		return cri.Image{}, err
 	}
 	return added[0], nil
 }

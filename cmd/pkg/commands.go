@@ -8,6 +8,7 @@ import "github.com/spf13/cobra"
 func commands() []command {
 	return []command{
 		{"apply", newApplyCommand},
+		{"bundle", newBundleCommand},
 		{"completion", newCompletionCommand},
 		{"create", newCreateCommand},
 		{"dependency dep dependencies", newDependencyCommand},

@@ -58,10 +58,7 @@ beside each, which pkg verify and helm verify check.`,
 	f.StringVar(&o.version, "version", "", "set the version on the chart to this semver version")
 	f.StringVar(&o.appVersion, "app-version", "", "set the appVersion on the chart to this version")
 	f.BoolVarP(&o.dependencyUpdate, "dependency-update", "u", false, `update dependencies from "Chart.yaml" to dir "charts/" before packaging`)
-	f.BoolVar(&o.signing.sign, "sign", false, "use a PGP private key to sign this package")
-	f.StringVar(&o.signing.key, "key", "", "name of the key to use when signing. Used if --sign is true")
-	f.StringVar(&o.signing.keyring, "keyring", "", "location of the keyring with the private key; default $GNUPGHOME/pubring.gpg, else ~/.gnupg/pubring.gpg")
-	f.StringVar(&o.signing.passphraseFile, "passphrase-file", "", `location of a file which contains the passphrase for the signing key. Use "-" in order to read from stdin.`)
+	o.signing.add(f, "this package")
 	o.source.addAccess(f)
 	return cmd
 }

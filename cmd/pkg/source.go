@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/seed38700745/pkg/chart"
 	"github.com/seed38700745/pkg/charts"
@@ -69,13 +70,20 @@ func (c chartFlags) access() repo.Access {
 	}
 }
 
+// bundleScheme begins the source of a release that came from a bundle: a path or a
+// reference of a registry follows.
+const bundleScheme = "bundle:"
+
 // resolveChart finds a chart and, unless called as helm, completes the charts that
 // it depends on. Helm wants those in charts/ beforehand.
 func (a *app) resolveChart(ctx context.Context, ref string, src chartFlags) (*repo.Resolved, error) {
+	if inside, ok := strings.CutPrefix(ref, bundleScheme); ok {
+		return a.resolveBundle(ctx, inside, src)
+	}
 	r := a.repositories()
 	res, err := r.Resolve(ctx, a.request(src, ref))
 	if err != nil {
-		return nil, err
+		return nil, a.bundleHint(ref, err)
 	}
 	if res.Note != "" && !a.asHelm {
 		fmt.Fprintln(a.Err, res.Note)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/seed38700745/pkg/chart/provenance"
@@ -85,18 +86,33 @@ type signFlags struct {
 	passphraseFile string
 }
 
-// sign writes the provenance file of a packed chart.
-func (s *signFlags) write(a *app, archive string, data []byte) error {
-	keyring := firstOf(s.keyring, a.defaultKeyring())
-	ring, err := provenance.ReadKeyring(keyring)
+// add declares them for what is signed; --keyring may be there already.
+func (s *signFlags) add(f *pflag.FlagSet, what string) {
+	f.BoolVar(&s.sign, "sign", false, "use a PGP private key to sign "+what)
+	f.StringVar(&s.key, "key", "", "name of the key to use when signing. Used if --sign is true")
+	if f.Lookup("keyring") == nil {
+		f.StringVar(&s.keyring, "keyring", "", "location of the keyring with the private key; default $GNUPGHOME/pubring.gpg, else ~/.gnupg/pubring.gpg")
+	}
+	f.StringVar(&s.passphraseFile, "passphrase-file", "", `location of a file which contains the passphrase for the signing key. Use "-" in order to read from stdin.`)
+}
+
+// unlocked finds the key and decrypts it.
+func (s *signFlags) unlocked(a *app) (*provenance.Key, error) {
+	ring, err := provenance.ReadKeyring(firstOf(s.keyring, a.defaultKeyring()))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	key, err := ring.Key(s.key)
 	if err != nil {
-		return withHint(err, "gpg --export-secret-keys > FILE writes the private keys; name it with --keyring")
+		return nil, withHint(err, "gpg --export-secret-keys > FILE writes the private keys; name it with --keyring")
 	}
-	if err := key.Unlock(func(name string) ([]byte, error) { return s.passphrase(a, name) }); err != nil {
+	return key, key.Unlock(func(name string) ([]byte, error) { return s.passphrase(a, name) })
+}
+
+// write writes the provenance file of a packed chart.
+func (s *signFlags) write(a *app, archive string, data []byte) error {
+	key, err := s.unlocked(a)
+	if err != nil {
 		return err
 	}
 	signed, err := provenance.Sign(filepath.Base(archive), data, key)

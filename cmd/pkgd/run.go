@@ -24,6 +24,7 @@ import (
 	"github.com/seed38700745/pkg/cluster/node/eviction"
 	"github.com/seed38700745/pkg/cluster/registries"
 	"github.com/seed38700745/pkg/cluster/settings"
+	"github.com/seed38700745/pkg/cmd/internal/imageexport"
 	"github.com/seed38700745/pkg/cmd/internal/objectlint"
 	"github.com/seed38700745/pkg/cmd/internal/schemacheck"
 	"github.com/seed38700745/pkg/cmd/internal/version"
@@ -76,6 +77,8 @@ func run(args []string) error {
 		return lintObjects(os.Stdin, os.Stdout)
 	case schemacheck.Command:
 		return checkSchema(os.Stdin, os.Stdout)
+	case imageexport.Command:
+		return exportImages(ctx, os.Stdin, os.Stdout)
 	case "version":
 		fmt.Println(version.Version)
 		return nil
