@@ -45,12 +45,13 @@ func TestPages(t *testing.T) {
 		"Chart.yaml": "apiVersion: v2\nname: site\nversion: 1.1.0\ndescription: about site\ndependencies: [{name: data, version: 1.x, repository: \"file://../data\", condition: data.enabled}]\n"}))
 	push(t, base, pack(t, "data", "1.2.3", map[string]string{"values.schema.json": `{"properties":{"replicas":{"description":"from the schema","minimum":1},"unset":{"type":"string"}}}`,
 		"values.yaml": "replicas: 1\n"}))
+	push(t, base, pack(t, "oldest", "1.0.0", map[string]string{"Chart.yaml": "apiVersion: v1\nname: oldest\nversion: 1.0.0\n", "requirements.yaml": "dependencies: [{name: first, version: \"1\", repository: \"https://e.org\"}]\n"}))
 	pages := []struct {
 		path   string
 		status int
 		want   []string
 	}{
-		{"/", 200, []string{"site", "about site", "1.1.0", "2 charts"}},
+		{"/", 200, []string{"site", "about site", "1.1.0", "3 charts"}},
 		{"/?q=SIT", 200, []string{"site", "1 chart"}},
 		{"/?q=nothing<script>", 200, []string{"Nothing fits", "nothing&lt;script&gt;"}},
 		{"/-/site", 200, []string{`<h3 id="readme-some-part">Some <em>part</em>`, `href="#readme-some-part"`, "oci://", "--version 1.1.0", "pkg install site site", "<table>"}},
@@ -63,6 +64,7 @@ func TestPages(t *testing.T) {
 		{"/-/site/1.0.0/templates", 200, []string{"templates/some.yaml", "ConfigMap"}},
 		{"/-/site/1.0.0/templates/templates/web.yaml", 200, []string{"templates/web.yaml", `<span class="t">{{ .Values.image.repository }}</span>`}},
 		{"/-/site/1.1.0/dependencies", 200, []string{`href="/-/data/1.2.3"`, "data.enabled"}},
+		{"/-/oldest/1.0.0/dependencies", 200, []string{"first"}},
 		{"/-/site/1.0.0/dependencies", 200, []string{"No dependencies"}},
 		{"/-/site/1.0.0/versions", 200, []string{"1.1.0", "?from=1.1.0", "Latest"}},
 		{"/-/site/1.1.0/diff?from=1.0.0", 200, []string{"replicas: 2 # &lt;b&gt;", "values.yaml", "templates/web.yaml", `<td class="no">1</td>`}},

@@ -78,6 +78,7 @@ func (p *Page) serveChart(w http.ResponseWriter, r *http.Request, f frame, rest 
 		p.failed(w, r, f, err)
 		return
 	}
+	readRequirements(meta, a)
 	f.Title = name + " " + e.Version
 	v := &chartView{frame: f, Entry: e, Meta: meta, Versions: p.config.Charts.Versions(f.Tenant, name), Tab: at}
 	if v.Newest, err = p.config.Charts.Find(f.Tenant, name, "latest"); err != nil {

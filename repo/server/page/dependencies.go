@@ -33,9 +33,6 @@ func (p *Page) serveDependencies(w http.ResponseWriter, r *http.Request, v *char
 	view := &dependenciesView{chartView: v}
 	locked, included := lockedVersions(a), includedVersions(a)
 	for _, d := range v.Meta.Dependencies {
-		if d == nil {
-			continue
-		}
 		one := dependency{Dependency: d, Locked: locked[d.Name], File: strings.HasPrefix(d.Repository, "file:")}
 		one.Included = included(d)
 		if u, err := url.Parse(d.Repository); err == nil && (u.Scheme == "http" || u.Scheme == "https") {
@@ -45,6 +42,18 @@ func (p *Page) serveDependencies(w http.ResponseWriter, r *http.Request, v *char
 		view.Dependencies = append(view.Dependencies, one)
 	}
 	p.writeChart(w, r, v, "dependencies.html", view)
+}
+
+// readRequirements completes the metadata of charts of apiVersion v1, which name what
+// they need in a file of its own.
+func readRequirements(meta *chart.Metadata, a *archive) {
+	var list struct {
+		Dependencies []*chart.Dependency `json:"dependencies"`
+	}
+	if len(meta.Dependencies) == 0 && meta.APIVersion == "v1" && yaml.Unmarshal(a.find("requirements.yaml"), &list) == nil {
+		meta.Dependencies = list.Dependencies
+	}
+	meta.Dependencies = slices.DeleteFunc(meta.Dependencies, func(d *chart.Dependency) bool { return d == nil })
 }
 
 // hosted finds a dependency on this server: in the repository that it names, else in

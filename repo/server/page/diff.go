@@ -123,7 +123,7 @@ func sortOf(name string) string {
 		return "Templates"
 	case strings.HasPrefix(name, "crds/"):
 		return "Custom resources"
-	case name == chart.ChartfileName || name == "Chart.lock":
+	case slices.Contains([]string{chart.ChartfileName, "Chart.lock", "requirements.yaml", "requirements.lock"}, name):
 		return "Chart"
 	}
 	return ""

@@ -41,9 +41,10 @@ const IDPrefix = "readme-"
 // Limits of what is rendered. Parsing takes time that grows with the square of what
 // is nested; readable texts are far below.
 const (
-	maxText   = 512 << 10 // bytes
-	maxMarks  = 60        // of quotes or lists that one line begins with
-	maxNested = 60        // elements
+	maxText     = 512 << 10 // bytes
+	maxMarks    = 60        // of quotes or lists that one line begins with
+	maxBrackets = 2000      // in a row of lines without a blank one
+	maxNested   = 60        // elements
 )
 
 // Document is a rendered text.
@@ -73,7 +74,8 @@ type Renderer struct {
 func New() *Renderer {
 	return &Renderer{
 		markdown: goldmark.New(
-			goldmark.WithExtensions(extension.GFM),
+			goldmark.WithExtensions(extension.Linkify, extension.Strikethrough, extension.TaskList,
+				extension.NewTable(extension.WithTableCellAlignMethod(extension.TableCellAlignAttribute))),
 			goldmark.WithParserOptions(parser.WithAutoHeadingID()),
 			// Raw HTML passes here; the policy is what makes it harmless.
 			goldmark.WithRendererOptions(html.WithUnsafe(), renderer.WithNodeRenderers(util.Prioritized(fences{}, 100))),
@@ -104,26 +106,28 @@ func (r *Renderer) Render(text []byte, files Files) Document {
 	return d
 }
 
-// flatten takes the marks off lines that begin with very many of them.
+// flatten takes the marks off lines that begin with very many of them, and makes
+// brackets plain characters where there are very many without a blank line.
 func flatten(text []byte) []byte {
-	if longestMarks(text) <= maxMarks {
-		return text
-	}
 	lines := bytes.Split(text, []byte("\n"))
+	brackets, from := 0, 0
 	for i, line := range lines {
 		if marks(line) > maxMarks {
 			lines[i] = bytes.TrimLeft(line, " \t>-+*")
 		}
+		brackets += bytes.Count(line, []byte("["))
+		blank := len(bytes.TrimSpace(line)) == 0
+		if !blank && i+1 < len(lines) {
+			continue
+		}
+		if brackets > maxBrackets {
+			for n := from; n <= i; n++ {
+				lines[n] = bytes.ReplaceAll(lines[n], []byte("["), []byte(`\[`))
+			}
+		}
+		brackets, from = 0, i+1
 	}
 	return bytes.Join(lines, []byte("\n"))
-}
-
-func longestMarks(text []byte) int {
-	most := 0
-	for line := range bytes.SplitSeq(text, []byte("\n")) {
-		most = max(most, marks(line))
-	}
-	return most
 }
 
 // marks counts the characters that could open a quote or a list at a line's
