@@ -21,8 +21,9 @@ import (
 // fieldManager owns what pkg applies.
 const fieldManager = "pkg"
 
-// atOnce bounds the requests at a time.
-const atOnce = 8
+// atOnce bounds the requests at a time. Servers write what comes together to disk
+// together.
+const atOnce = 32
 
 // applier executes plans.
 type applier struct {

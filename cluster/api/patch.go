@@ -226,11 +226,17 @@ func (s *Server) applied(w write, old object.Object, patch *unstructured.Unstruc
 
 // applyNew creates what an apply found missing.
 func (s *Server) applyNew(ctx context.Context, w write, key object.Key, patch *unstructured.Unstructured) (object.Object, error) {
-	empty := w.served.Kind.New()
-	empty.GetObjectKind().SetGroupVersionKind(w.served.GVK)
-	o, err := s.applied(w, empty, patch)
-	if err != nil {
-		return nil, err
+	o, ok := object.Object(nil), false
+	if w.Subresource == "" {
+		o, ok = s.managed.ApplyNew(w.served, patch, w.FieldManager)
+	}
+	if !ok {
+		empty := w.served.Kind.New()
+		empty.GetObjectKind().SetGroupVersionKind(w.served.GVK)
+		var err error
+		if o, err = s.applied(w, empty, patch); err != nil {
+			return nil, err
+		}
 	}
 	o.SetName(key.Name)
 	o.SetNamespace(key.Namespace)

@@ -32,10 +32,12 @@ type owner struct {
 func claimed[T object.Object](o owner, all []T) (mine, adopt, release []T) {
 	for _, child := range all {
 		ref := controllerOf(child)
+		if ref != nil && ref.UID != o.object.GetUID() {
+			continue // most of a namespace
+		}
 		matches := o.selector.Matches(labels.Set(child.GetLabels()))
 		leaving := o.object.GetDeletionTimestamp() != nil || child.GetDeletionTimestamp() != nil
 		switch {
-		case ref != nil && ref.UID != o.object.GetUID():
 		case ref != nil && matches:
 			mine = append(mine, child)
 		case ref != nil && o.object.GetDeletionTimestamp() == nil:

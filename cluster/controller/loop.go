@@ -19,6 +19,10 @@ const (
 	retryMost  = time.Minute
 )
 
+// calm is how long changes of a key are gathered that was worked on just now: mostly
+// they are echoes of what its reconcile has written itself.
+const calm = 20 * time.Millisecond
+
 // change is one object before and after: old is nil when it is new, new is nil
 // when it was deleted.
 type change struct{ old, new object.Object }
@@ -56,10 +60,15 @@ func (l *loop) run(ctx context.Context, f *feeds, log *slog.Logger) error {
 	q := workqueue.NewTypedRateLimitingQueueWithConfig(
 		workqueue.NewTypedItemExponentialFailureRateLimiter[object.Key](retryFirst, retryMost),
 		workqueue.TypedRateLimitingQueueConfig[object.Key]{Name: l.name, MetricsProvider: f.metrics})
+	worked := &recent{life: calm, now: time.Now}
 	for _, src := range l.sources {
 		f.subscribe(src.resource, func(c change) {
 			for _, k := range src.keys(c) {
-				q.Add(k)
+				if worked.has(k) {
+					q.AddAfter(k, calm)
+				} else {
+					q.Add(k)
+				}
 			}
 		})
 	}
@@ -73,7 +82,7 @@ func (l *loop) run(ctx context.Context, f *feeds, log *slog.Logger) error {
 	var workers errgroup.Group
 	for range max(l.workers, 1) {
 		workers.Go(func() error {
-			for l.next(ctx, q, log) {
+			for l.next(ctx, q, worked, log) {
 			}
 			return nil
 		})
@@ -84,7 +93,7 @@ func (l *loop) run(ctx context.Context, f *feeds, log *slog.Logger) error {
 }
 
 // next works on one key; it returns false when the queue is shut down.
-func (l *loop) next(ctx context.Context, q queue, log *slog.Logger) bool {
+func (l *loop) next(ctx context.Context, q queue, worked *recent, log *slog.Logger) bool {
 	k, down := q.Get()
 	if down {
 		return false
@@ -93,6 +102,7 @@ func (l *loop) next(ctx context.Context, q queue, log *slog.Logger) bool {
 	if ctx.Err() != nil {
 		return true
 	}
+	worked.add(k)
 	wait, err := l.safely(ctx, k, log)
 	switch {
 	case err == nil:

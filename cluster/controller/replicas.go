@@ -18,7 +18,8 @@ type replicas struct {
 	owner    owner
 	want     int32
 	template *corev1.PodTemplateSpec
-	related  map[string]int // active pods of siblings by node
+	// related counts the active pods of siblings by node; nil if there are none.
+	related func() map[string]int
 }
 
 // replicaFailure says why pods could not be created or deleted.
@@ -66,7 +67,11 @@ func (r replicas) plan(pods []*corev1.Pod, now time.Time) (create, remove []*cor
 		create = append(create, fromTemplate(r.template, r.owner))
 	}
 	if diff < 0 {
-		deletionOrder(active, r.related, now)
+		var related map[string]int
+		if r.related != nil {
+			related = r.related()
+		}
+		deletionOrder(active, related, now)
 		remove = active[:min(-diff, burst)]
 	}
 	return create, remove

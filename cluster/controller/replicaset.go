@@ -50,7 +50,7 @@ func (c *replicaSets) reconcile(ctx context.Context, k object.Key) (time.Duratio
 		return 0, err
 	}
 	r := replicas{Set: c.Set, events: c.events, owner: me, want: value(set.Spec.Replicas, 1), template: &set.Spec.Template,
-		related: c.siblings(ctx, set)}
+		related: func() map[string]int { return c.siblings(ctx, set) }}
 	failure := r.scale(ctx, pods)
 
 	if pods, err = claim(ctx, c.verbs, builtin.Pods, me); err != nil {

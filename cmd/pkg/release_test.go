@@ -115,11 +115,11 @@ func TestHelmsWait(t *testing.T) {
 
 func TestGoBack(t *testing.T) {
 	c := startTestCluster(t)
-	_, talk := c.mustRun(t, 3, "install", appChart, "--set", "tag=missing", "--atomic", "--timeout", "500ms")
+	_, talk := c.mustRun(t, 3, "install", appChart, "--set", "tag=missing", "--atomic", "--timeout", "2s")
 	wantIn(t, "install", talk, "has been uninstalled", "ImagePullBackOff")
 	c.mustRun(t, 1, "status", "app")
 	c.mustRun(t, 0, "install", appChart)
-	_, talk = c.mustRun(t, 3, "upgrade", "app", "--set", "tag=missing", "--rollback-on-failure", "--timeout", "500ms")
+	_, talk = c.mustRun(t, 3, "upgrade", "app", "--set", "tag=missing", "--rollback-on-failure", "--timeout", "2s")
 	wantIn(t, "upgrade", talk, "has been rolled back")
 	out, _ := c.mustRun(t, 0, "status", "app")
 	wantIn(t, "status", out, "STATUS: deployed", "REVISION: 3")

@@ -78,19 +78,25 @@ func (f *Fields) Created(v kind.Served, o object.Object, manager string, now met
 	if err != nil {
 		return // an object whose fields nobody manages is still a good object
 	}
-	set = set.Difference(stripped())
+	if manager == "" {
+		manager = "unknown"
+	}
+	setOnly(v, o, set, manager, metav1.ManagedFieldsOperationUpdate, now)
+}
+
+// setOnly makes manager the only one of the new object o: it owns what is in set, but
+// for what nobody does.
+func setOnly(v kind.Served, o object.Object, set *fieldpath.Set, manager string, how metav1.ManagedFieldsOperationType, now metav1.Time) {
 	if filter := ignored(v.Kind, ""); filter != nil {
 		set = filter.Filter(set)
 	}
+	set = set.Difference(stripped())
 	var raw bytes.Buffer
 	if err := set.ToJSONStream(&raw); err != nil || set.Empty() {
 		return
 	}
-	if manager == "" {
-		manager = "unknown"
-	}
 	o.SetManagedFields([]metav1.ManagedFieldsEntry{{
-		Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate,
+		Manager: manager, Operation: how,
 		APIVersion: v.Version().GroupVersion().String(), Time: &now,
 		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(raw.String()),
 	}})
@@ -150,11 +156,21 @@ func (c unchecked) ObjectToTyped(o runtime.Object, opts ...typed.ValidationOptio
 	if err != nil {
 		return nil, err
 	}
-	return typed.AsTypedUnvalidated(v, empty.Schema(), empty.TypeRef()), nil
+	return typed.AsTypedUnvalidated(goValue{v, o}, empty.Schema(), empty.TypeRef()), nil
 }
 
-// TypedToObject implements managedfields.TypeConverter.
+// goValue is the value of a Go object that remembers it.
+type goValue struct {
+	value.Value
+	object runtime.Object
+}
+
+// TypedToObject implements managedfields.TypeConverter. A Go object is itself: taking
+// it apart into tables, only to learn its version, would be a quarter of an update.
 func (c unchecked) TypedToObject(v *typed.TypedValue) (runtime.Object, error) {
+	if g, ok := v.AsValue().(goValue); ok {
+		return g.object, nil
+	}
 	return c.converter.TypedToObject(v)
 }
 

@@ -142,3 +142,68 @@ func TestOwnSchema(t *testing.T) {
 		t.Errorf("the list of two managers: %v", l)
 	}
 }
+
+// TestApplyNewEqualsApply: the short way of creating by apply makes the same object,
+// with the same owners of its fields.
+func TestApplyNewEqualsApply(t *testing.T) {
+	kinds := kind.NewRegistry(kind.All())
+	f := managed.New(kinds)
+	for _, c := range []struct {
+		text  string
+		short bool
+	}{
+		{`{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "labels": {"a": "b"}, "annotations": {"x/y": "z"}},
+			"spec": {"replicas": 0, "selector": {"matchLabels": {"app": "d"}}, "template": {"metadata": {"labels": {"app": "d"}, "creationTimestamp": null},
+			"spec": {"volumes": [{"name": "v", "emptyDir": {}}], "containers": [{"name": "c", "image": "i", "resources": {"limits": {"cpu": "0.10", "memory": 1024}},
+			"ports": [{"containerPort": 80}, {"containerPort": 80, "protocol": "UDP"}], "env": [{"name": "E", "value": "1"}, {"name": "F"}]}]}}}, "status": {"replicas": 7}}`, true},
+		{`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "n"}, "spec": {"selector": {"a": "b"}, "ports": [{"port": 80, "targetPort": "http"}]}}`, true},
+		{`{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "finalizers": ["a/b"]}, "stringData": {"a": "b"}, "data": {"c": "ZA=="}}`, true},
+		{`{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "only-a-name"}}`, true},
+		{`{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": null, "b": ""}}`, true},
+		{`{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "unknown": 1}`, false},
+		{`{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": 1}}`, false},
+		{`{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "managedFields": []}}`, false},
+	} {
+		patch := &unstructured.Unstructured{}
+		if err := patch.UnmarshalJSON([]byte(c.text)); err != nil {
+			t.Fatal(err)
+		}
+		v := served(t, kinds, patch.GroupVersionKind())
+		empty := v.New()
+		empty.GetObjectKind().SetGroupVersionKind(v.GVK)
+		long, err := f.Apply(v, "", empty, patch.DeepCopy(), "m", false)
+		short, ok := f.ApplyNew(v, patch.DeepCopy(), "m")
+		if ok != c.short {
+			t.Errorf("%s: short is %t; the long way: %v", c.text, ok, err)
+		}
+		if !ok {
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.text, err)
+			continue
+		}
+		var texts []string
+		for _, o := range []object.Object{short, long} {
+			fields := o.GetManagedFields()
+			for n := range fields {
+				if fields[n].Time == nil {
+					t.Errorf("%s: no time", c.text)
+				}
+				fields[n].Time = nil
+			}
+			o.SetManagedFields(fields)
+			if v.Default != nil {
+				v.Default(o)
+			}
+			data, err := json.Marshal(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts = append(texts, string(data))
+		}
+		if texts[0] != texts[1] {
+			t.Errorf("%s:\nshort %s\nlong  %s", c.text, texts[0], texts[1])
+		}
+	}
+}
