@@ -183,12 +183,32 @@ func renamed(sub *Chart, alias string) *Chart {
 // CompatibleVersion reports whether version satisfies a semver constraint; a
 // constraint or version that does not parse satisfies nothing.
 func CompatibleVersion(constraint, version string) bool {
+	if constraint == version && isRelease(version) {
+		return true
+	}
 	v, err := semver.NewVersion(version)
 	if err != nil {
 		return false
 	}
 	c, err := semver.NewConstraint(constraint)
 	return err == nil && c.Check(v)
+}
+
+// isRelease recognises most versions at a glance: three numbers.
+func isRelease(version string) bool {
+	dots, digits := 0, 0
+	for i := 0; i < len(version); i++ {
+		switch c := version[i]; {
+		case c == '.' && digits > 0:
+			dots++
+			digits = 0
+		case c >= '0' && c <= '9' && (digits == 0 || version[i-digits] != '0') && digits < 10:
+			digits++
+		default:
+			return false
+		}
+	}
+	return dots == 2 && digits > 0
 }
 
 // applyTags turns off a dependency when all of its tags that have a value are false.

@@ -21,6 +21,8 @@ var sharedFuncs = sync.OnceValue(func() template.FuncMap {
 	m := sprig.TxtFuncMap()
 	delete(m, "env")
 	delete(m, "expandenv")
+	m["indent"] = func(spaces int, s string) string { return indent("", spaces, s) }
+	m["nindent"] = func(spaces int, s string) string { return indent("\n", spaces, s) }
 	m["toToml"] = toTOML
 	m["fromToml"] = fromTOML
 	m["toYaml"] = toYAML
@@ -32,6 +34,26 @@ var sharedFuncs = sync.OnceValue(func() template.FuncMap {
 	m["fromJsonArray"] = fromJSONArray
 	return m
 })
+
+// indent puts spaces before each line of s, empty ones too, and first before them all.
+// Sprig's way copies the text once or twice more, and charts do little else.
+func indent(first string, spaces int, s string) string {
+	pad := strings.Repeat(" ", spaces)
+	var b strings.Builder
+	b.Grow(len(first) + len(s) + len(pad)*(strings.Count(s, "\n")+1))
+	b.WriteString(first)
+	b.WriteString(pad)
+	for {
+		i := strings.IndexByte(s, '\n') + 1
+		if i == 0 {
+			b.WriteString(s)
+			return b.String()
+		}
+		b.WriteString(s[:i])
+		b.WriteString(pad)
+		s = s[i:]
+	}
+}
 
 // The conversions swallow errors, as in Helm: to* give an empty text (toToml the
 // error's), from* a map with the key Error, or a list of just the error's text.

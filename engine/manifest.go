@@ -89,7 +89,7 @@ func readHead(doc string) (head, error) {
 
 // plainHead reads the head of a plain document.
 func plainHead(doc string) (head, bool) {
-	top, ok := plain.Head(doc, "apiVersion", "kind", "metadata")
+	top, ok := plain.Head(doc, "apiVersion", "kind", "metadata", "name", "annotations")
 	if !ok {
 		return head{}, false
 	}

@@ -2,7 +2,7 @@ package plain
 
 import (
 	"bytes"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,7 +12,7 @@ import (
 // false for what it is not certain of: types other than those of JSON, unusual
 // numbers, texts with special characters.
 func Marshal(v any) (text string, ok bool) {
-	w := &writer{}
+	w := &writer{out: make([]byte, 0, 512)}
 	defer func() {
 		if r := recover(); r != nil {
 			if _, mine := r.(refused); !mine {
@@ -60,6 +60,7 @@ func Marshal(v any) (text string, ok bool) {
 
 type writer struct {
 	out   []byte
+	keys  []string // of the tables that are being written
 	depth int
 }
 
@@ -75,15 +76,22 @@ func (w *writer) table(m map[string]any, indent int, inline bool) {
 	if w.depth++; w.depth > maxDepth {
 		refuse()
 	}
-	defer func() { w.depth-- }()
-	keys := make([]string, 0, len(m))
+	from := len(w.keys)
+	defer func() { w.depth, w.keys = w.depth-1, w.keys[:from] }()
+	w.keys = slices.Grow(w.keys, len(m))
 	for key := range m {
 		if !isSimpleKey(key) {
 			refuse()
 		}
-		keys = append(keys, key)
+		w.keys = append(w.keys, key)
 	}
-	sort.Slice(keys, func(i, j int) bool { return keyLess(keys[i], keys[j]) })
+	keys := w.keys[from:]
+	slices.SortFunc(keys, func(a, b string) int {
+		if keyLess(a, b) {
+			return -1
+		}
+		return 1
+	})
 	for i, key := range keys {
 		if i > 0 || !inline {
 			w.indent(indent)
@@ -201,7 +209,7 @@ func (w *writer) text(s string, indent int, key bool) {
 		w.out = append(append(append(w.out, '"'), s...), '"')
 		return
 	}
-	if _, isText := resolve(s); !isText || isSexagesimal(s) {
+	if !isText(s) || isSexagesimal(s) {
 		w.out = append(w.out, '"')
 		for i := 0; i < len(s); i++ {
 			if s[i] == '"' || s[i] == '\\' {

@@ -22,8 +22,8 @@ func Values(text string) (map[string]any, bool) {
 	return m, ok && isMap
 }
 
-// Head checks a whole document but returns only the values of some of its top-level
-// keys; false when the document is not plain.
+// Head checks a whole document but need only return the values of some keys: at its
+// top, and in the tables under these. It is false when the document is not plain.
 func Head(text string, keys ...string) (map[string]any, bool) {
 	p := &parser{only: keys}
 	v, ok := p.document(text)
@@ -41,9 +41,16 @@ type parser struct {
 	line line
 	end  bool // there is no current line
 
-	only  []string // of the top mapping; nil: all
+	only  []string // keys of the top mapping and of those under it; nil: all
 	skim  bool     // check only, build no values
 	depth int
+
+	entries []entry // of the mappings that are being read
+}
+
+type entry struct {
+	key   string
+	value any
 }
 
 // line is one line that is neither blank nor a comment. Indent counts its leading
@@ -234,17 +241,14 @@ func (p *parser) sequence(indent int) any {
 }
 
 func (p *parser) mapping(indent int) any {
-	top := p.depth == 1 && p.only != nil
-	var m map[string]any
-	if !p.skim {
-		m = map[string]any{}
-	}
+	choosy := p.depth <= 2 && p.only != nil && !p.skim
+	skim, from := p.skim, len(p.entries)
 	for !p.end && p.line.indent == indent && !isEntry(p.line.content) {
 		key, rest, ok := p.key(p.line.content)
 		if !ok {
 			refuse()
 		}
-		if top {
+		if choosy {
 			p.skim = !contains(p.only, key)
 		}
 		var v any
@@ -260,15 +264,21 @@ func (p *parser) mapping(indent int) any {
 			v = p.value(rest, indent)
 		}
 		if !p.skim {
-			m[key] = v
+			p.entries = append(p.entries, entry{key, v})
 		}
 	}
-	if top {
-		p.skim = false
-	}
+	p.skim = skim
 	if p.line.indent > indent || p.line.indent == indent && !p.end && p.depth == 1 {
 		refuse()
 	}
+	if p.skim {
+		return nil
+	}
+	m := make(map[string]any, len(p.entries)-from)
+	for _, e := range p.entries[from:] {
+		m[e.key] = e.value
+	}
+	p.entries = p.entries[:from]
 	return m
 }
 
@@ -321,7 +331,7 @@ func (p *parser) key(content string) (key, rest string, ok bool) {
 			if key == "" || i > maxKey || !isKeyStart(key[0]) {
 				refuse()
 			}
-			if _, isText := resolve(key); !isText {
+			if !isText(key) {
 				refuse()
 			}
 			return key, strings.TrimLeft(content[i+1:], " "), true

@@ -25,14 +25,28 @@ func check(t *testing.T, text string) bool {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatalf("%q: (-yaml +plain)\n%s", text, diff)
 	}
-	head, ok := Head(text, "a")
+	head, ok := Head(text, "a", "b")
 	if !ok {
 		t.Fatalf("%q: accepted, but not its head", text)
 	}
-	if diff := cmp.Diff(want["a"], head["a"]); diff != "" {
+	if diff := cmp.Diff(headOf(want), headOf(head)); diff != "" {
 		t.Fatalf("%q: head (-yaml +plain)\n%s", text, diff)
 	}
 	return true
+}
+
+// headOf is what Head with the keys a and b has to know of a document.
+func headOf(document map[string]any) map[string]any {
+	head := map[string]any{}
+	for _, key := range []string{"a", "b"} {
+		table, ok := document[key].(map[string]any)
+		if !ok {
+			head[key] = document[key]
+			continue
+		}
+		head[key] = map[string]any{"a": table["a"], "b": table["b"]}
+	}
+	return head
 }
 
 func TestAccepted(t *testing.T) {

@@ -49,8 +49,7 @@ func (p *parser) plainText(first string, indent int) any {
 		if p.skim {
 			return nil
 		}
-		v, _ := resolve(text)
-		return v
+		return resolve(text)
 	}
 	p.next = from
 	// Blank lines become newlines, other ends of lines a space.
@@ -91,8 +90,7 @@ done:
 	if p.line.indent > indent {
 		refuse()
 	}
-	v, _ := resolve(b.String())
-	return v
+	return resolve(b.String())
 }
 
 // fold joins lines between which there were blank ones.
@@ -307,14 +305,33 @@ func (p *parser) literal(header string, indent int) any {
 var float = regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`)
 
 // resolve gives an unquoted scalar its type, as the full parser and a trip through
-// JSON do; isText when it stays a text.
-func resolve(s string) (v any, isText bool) {
+// JSON do.
+func resolve(s string) any {
+	v, isText := notText(s)
+	if isText {
+		return s
+	}
+	return v
+}
+
+// isText reports whether an unquoted scalar is a text.
+func isText(s string) bool {
+	_, isText := notText(s)
+	return isText
+}
+
+// notText is resolve for what is no text.
+func notText(s string) (v any, isText bool) {
 	if s == "" {
 		return nil, false
 	}
 	switch c := s[0]; {
 	case c >= '0' && c <= '9' || c == '-' || c == '+':
-		return resolveNumber(s)
+		n, isText := number(s)
+		if isText {
+			return nil, true
+		}
+		return n, false
 	case c == '.':
 		if len(s) > 1 && strings.IndexByte("iInN", s[1]) >= 0 {
 			refuse()
@@ -322,6 +339,7 @@ func resolve(s string) (v any, isText bool) {
 		if f, err := strconv.ParseFloat(s, 64); err == nil {
 			return f, false
 		}
+	case len(s) > len("false"):
 	default:
 		switch s {
 		case "y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON":
@@ -334,17 +352,17 @@ func resolve(s string) (v any, isText bool) {
 			refuse()
 		}
 	}
-	return s, true
+	return nil, true
 }
 
-// resolveNumber is for what begins with a digit or a sign.
-func resolveNumber(s string) (any, bool) {
+// number is notText for what begins with a digit or a sign.
+func number(s string) (n float64, isText bool) {
 	if len(s) <= 15 && s[0] != '0' && isDigits(s) {
 		n, _ := strconv.Atoi(s)
 		return float64(n), false
 	}
 	if isDate(s) {
-		return s, true // times stay texts
+		return 0, true // times stay texts
 	}
 	if len(s) >= 8 && s[4] == '-' && isDigits(s[:4]) || len(s) > 1 && (s[1] == '.' && (s[0] == '+' || s[0] == '-') && len(s) > 2 && strings.IndexByte("iI", s[2]) >= 0) {
 		refuse() // a time, or infinity
@@ -367,7 +385,7 @@ func resolveNumber(s string) (any, bool) {
 	if strings.HasPrefix(digits, "0b") || strings.HasPrefix(digits, "-0b") {
 		refuse()
 	}
-	return s, true
+	return 0, true
 }
 
 // isDate reports whether a text has the form of 2006-01-02.
@@ -418,8 +436,7 @@ func (f *flow) value(depth int) any {
 	case '"', '\'':
 		return f.quoted(c)
 	}
-	v, _ := resolve(f.word())
-	return v
+	return resolve(f.word())
 }
 
 func (f *flow) list(depth int) any {
@@ -446,7 +463,7 @@ func (f *flow) table(depth int) any {
 			key = f.quoted(c)
 		} else {
 			key = f.word()
-			if _, isText := resolve(key); !isText {
+			if !isText(key) {
 				refuse()
 			}
 		}
