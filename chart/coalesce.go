@@ -2,6 +2,7 @@ package chart
 
 import (
 	"fmt"
+	"maps"
 )
 
 // GlobalKey is the key of the values that every subchart sees.
@@ -91,10 +92,7 @@ func (m coalescer) globals(dest, src map[string]any, prefix string) {
 			}
 			continue
 		}
-		copied := make(map[string]any, len(table))
-		for k, v := range table {
-			copied[k] = v
-		}
+		copied := maps.Clone(table)
 		below, exists := into[key]
 		if !exists {
 			into[key] = copied
