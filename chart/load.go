@@ -48,9 +48,7 @@ func loadDir(dir string) (*Chart, error) {
 	}
 	rules.AddDefaults()
 	w := walker{top: top, rules: rules}
-	if err = w.walk(""); err == nil {
-		err = w.read()
-	}
+	err = w.load()
 	if errors.Is(err, errSymlink) {
 		c, err := loader.LoadDir(dir)
 		if err != nil {
@@ -74,7 +72,74 @@ func exists(name string) bool {
 type walker struct {
 	top   string
 	rules *ignore.Rules
-	files []file
+
+	mu     sync.Mutex
+	files  []file
+	failed int   // the first of the files that could not be read
+	err    error // its error
+	next   int   // the file to be read next
+	walked bool  // there will be no more files
+	more   *sync.Cond
+	wg     sync.WaitGroup // of readers
+}
+
+// parallelFiles is the number of files from which several goroutines read them, while
+// others are still looked for: below that starting them takes longer.
+const parallelFiles = 48
+
+// load finds and reads the files. The error is that of the first one, in their order.
+func (w *walker) load() error {
+	w.more = sync.NewCond(&w.mu)
+	err := w.walk("")
+	w.mu.Lock()
+	w.walked = true
+	w.more.Broadcast()
+	w.mu.Unlock()
+	if err == nil {
+		w.read()
+	}
+	w.wg.Wait()
+	if err == nil {
+		err = w.err
+	}
+	return err
+}
+
+// add takes in a file that is to be read.
+func (w *walker) add(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.files = append(w.files, file{Name: name})
+	if len(w.files) == parallelFiles {
+		for range runtime.GOMAXPROCS(0) - 1 {
+			w.wg.Go(w.read)
+		}
+	}
+	w.more.Signal()
+}
+
+// read reads files until there are no more.
+func (w *walker) read() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for {
+		for w.next == len(w.files) {
+			if w.walked {
+				return
+			}
+			w.more.Wait()
+		}
+		n := w.next
+		w.next++
+		name := w.files[n].Name
+		w.mu.Unlock()
+		data, err := readFile(w.top, name)
+		w.mu.Lock()
+		w.files[n].Data = data
+		if err != nil && (w.err == nil || n < w.failed) {
+			w.failed, w.err = n, err
+		}
+	}
 }
 
 // walk adds the files below a folder, without their content.
@@ -100,39 +165,7 @@ func (w *walker) walk(dir string) error {
 		if !e.Type().IsRegular() {
 			return fmt.Errorf("cannot load irregular file %s as it has file mode type bits set", filepath.Join(w.top, name))
 		}
-		w.files = append(w.files, file{Name: name})
-	}
-	return nil
-}
-
-// parallelFiles is the number of files from which several goroutines read them: below
-// that starting them takes longer.
-const parallelFiles = 64
-
-// read reads the content of all files. The error is that of the first one.
-func (w *walker) read() error {
-	workers := 1
-	if len(w.files) >= parallelFiles {
-		workers = runtime.GOMAXPROCS(0)
-	}
-	failed := make([]error, len(w.files))
-	var next atomic.Int64
-	work := func() {
-		for n := next.Add(1); n <= int64(len(w.files)); n = next.Add(1) {
-			f := &w.files[n-1]
-			f.Data, failed[n-1] = readFile(w.top, f.Name)
-		}
-	}
-	var wg sync.WaitGroup
-	for range workers - 1 {
-		wg.Go(work)
-	}
-	work()
-	wg.Wait()
-	for _, err := range failed {
-		if err != nil {
-			return err
-		}
+		w.add(name)
 	}
 	return nil
 }
@@ -239,22 +272,52 @@ func newChart(files []file) (*Chart, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	names := make([]string, 0, len(subcharts))
-	for name := range subcharts {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
+	subs, err := newSubcharts(c, subcharts)
+	c.AddDependency(subs...)
+	return c, err
+}
+
+// parallelCharts is the size of all files of subcharts, in bytes, from which several
+// goroutines make them.
+const parallelCharts = 64 << 10
+
+// newSubcharts loads what is in charts/, in the order of the names there. The error is
+// that of the first one.
+func newSubcharts(c *Chart, files map[string][]file) ([]*Chart, error) {
+	var names []string
+	size := 0
+	for name, files := range files {
 		if name == "" || name[0] == '_' || name[0] == '.' {
 			continue
 		}
-		sub, err := newSubchart(c, name, subcharts[name])
-		if err != nil {
-			return nil, fmt.Errorf("error unpacking subchart %s in %s: %w", name, c.Name(), err)
+		names = append(names, name)
+		for _, f := range files {
+			size += len(f.Data)
 		}
-		c.AddDependency(sub)
 	}
-	return c, nil
+	sort.Strings(names)
+	subs := make([]*Chart, len(names))
+	failed := make([]error, len(names))
+	var next atomic.Int64
+	work := func() {
+		for n := next.Add(1) - 1; n < int64(len(names)); n = next.Add(1) - 1 {
+			subs[n], failed[n] = newSubchart(c, names[n], files[names[n]])
+		}
+	}
+	var wg sync.WaitGroup
+	if size >= parallelCharts {
+		for range min(len(names), runtime.GOMAXPROCS(0)) - 1 {
+			wg.Go(work)
+		}
+	}
+	work()
+	wg.Wait()
+	for n, err := range failed {
+		if err != nil {
+			return nil, fmt.Errorf("error unpacking subchart %s in %s: %w", names[n], c.Name(), err)
+		}
+	}
+	return subs, nil
 }
 
 // unmarshal reads a document as sigs.k8s.io/yaml does, by way of JSON; a plain one

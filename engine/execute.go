@@ -86,21 +86,27 @@ func renderFiles(ctx context.Context, in Input, c *chart.Chart, vals map[string]
 		}
 	}()
 	order := parseOrder(r.files)
-	var set templates
-	if valid != nil {
-		set, err = newQuickTemplates(r, order)
-		if invalid := valid(); invalid != nil {
-			return nil, invalid
+	if valid == nil {
+		set, err := newTextTemplates(r, c, order)
+		if err != nil {
+			return nil, err
 		}
-	} else {
-		set, err = newTextTemplates(r, c, order)
+		return r.all(c, set, order, docs)
+	}
+	set, err := newQuickTemplates(r, order)
+	if invalid := valid(); invalid != nil {
+		return nil, invalid
 	}
 	if err != nil {
 		return nil, err
 	}
+	if lanes := set.lanes(order); lanes > 1 {
+		return set.allInLanes(order, docs, lanes)
+	}
 	return r.all(c, set, order, docs)
 }
 
+// all executes the templates one after another.
 func (r *run) all(c *chart.Chart, set templates, order []string, docs *documents) (map[string]string, error) {
 	rendered := make(map[string]string, len(order))
 	for _, name := range order {
@@ -111,7 +117,7 @@ func (r *run) all(c *chart.Chart, set templates, order []string, docs *documents
 			return nil, context.Cause(r.ctx)
 		}
 		file := r.files[name]
-		file.dot["Template"] = chartutil.Values{"Name": name, "BasePath": file.basePath}
+		file.dot["Template"] = file.template(name)
 		out := writer{run: r}
 		if err := set.execute(&out, name, file.dot); err != nil {
 			var limit *LimitError
@@ -127,6 +133,11 @@ func (r *run) all(c *chart.Chart, set templates, order []string, docs *documents
 		docs.add(name, rendered[name])
 	}
 	return rendered, nil
+}
+
+// template is what the file of a name sees as .Template.
+func (f *renderable) template(name string) chartutil.Values {
+	return chartutil.Values{"Name": name, "BasePath": f.basePath}
 }
 
 // withoutNoValue removes what text/template prints for a missing value.

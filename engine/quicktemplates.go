@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"fmt"
 	"hash/maphash"
 	"runtime"
 	"sync"
@@ -17,12 +18,15 @@ type quickTemplates struct {
 	set    *gotemplate.Set
 	parser *gotemplate.Parser
 	texts  map[string]*gotemplate.Parsed // of tpl
+
+	changes bool // a template may change what others see
+	lane    bool // other goroutines run templates at the same time
 }
 
 func newQuickTemplates(r *run, order []string) (*quickTemplates, error) {
 	q := &quickTemplates{run: r, texts: map[string]*gotemplate.Parsed{}}
 	funcs := r.funcMap(q)
-	q.parser = gotemplate.NewParser(funcs)
+	q.parser = gotemplate.NewParser(funcs, changing...)
 	q.set = gotemplate.New(funcs, r.in.Strict)
 	parsed, err := q.parseFiles(order)
 	if err != nil {
@@ -32,6 +36,7 @@ func newQuickTemplates(r *run, order []string) (*quickTemplates, error) {
 		if err := q.set.Add(name, parsed[i]); err != nil {
 			return nil, err
 		}
+		q.changes = q.changes || parsed[i].Named
 	}
 	return q, nil
 }
@@ -103,10 +108,13 @@ func (q *quickTemplates) executeText(out *writer, text string, data any) error {
 		}
 		q.texts[text] = parsed
 	}
+	if q.lane && (parsed.Named || seesOthers([]byte(text))) {
+		return fmt.Errorf("%w: tpl changes what others see", gotemplate.ErrRefused)
+	}
 	if len(parsed.Defines) == 0 {
 		return q.set.ExecuteTree(out, parsed.Root, data)
 	}
-	clone := &quickTemplates{run: q.run, parser: q.parser, texts: q.texts}
+	clone := &quickTemplates{run: q.run, parser: q.parser, texts: q.texts, lane: q.lane}
 	clone.set = q.set.Clone(q.run.setFuncs(clone))
 	if err := clone.set.Add(rootName, parsed); err != nil {
 		return err

@@ -164,6 +164,7 @@ func (t *tree) name() parse.Node {
 	if t.funcs[word] == nil {
 		refuse("no function " + word)
 	}
+	t.named = t.named || slices.Contains(t.look, word)
 	return t.chain(parse.NewIdentifier(word))
 }
 

@@ -62,6 +62,14 @@ func (s *Set) Clone(funcs map[string]any) *Set {
 	return out
 }
 
+// Share returns a set of the very same templates with functions of its own, for
+// another goroutine. To neither may templates be added then.
+func (s *Set) Share(funcs map[string]any) *Set {
+	out := New(funcs, s.strict)
+	out.templates = s.templates
+	return out
+}
+
 // Add takes in a file and what it defines. What was there under the same names goes,
 // but an empty template does not replace another.
 func (s *Set) Add(name string, file *Parsed) error {

@@ -11,6 +11,7 @@ import (
 type Parsed struct {
 	Root    *parse.ListNode
 	Defines map[string]*parse.ListNode // the templates that the text defines
+	Named   bool                       // the text may name one of the functions that the parser was told to look for
 }
 
 // Parser parses templates several times faster than text/template/parse does. The
@@ -19,20 +20,22 @@ type Parsed struct {
 // accept is refused. It may be used by several goroutines.
 type Parser struct {
 	funcs map[string]any // only names matter
+	look  []string
 }
 
 // builtins are text/template's own functions.
 const builtins = "and call eq ge gt html index js le len lt ne not or print printf println slice urlquery"
 
-// NewParser returns a parser that knows the functions given and the builtin ones.
-func NewParser(funcs map[string]any) *Parser {
+// NewParser returns a parser that knows the functions given and the builtin ones, and
+// looks for some of them.
+func NewParser(funcs map[string]any, look ...string) *Parser {
 	all := maps.Clone(funcs)
 	for name := range strings.FieldsSeq(builtins) {
 		if _, ok := all[name]; !ok {
 			all[name] = true
 		}
 	}
-	return &Parser{funcs: all}
+	return &Parser{funcs: all, look: look}
 }
 
 // Parse parses a text, which must not change afterwards. Any error wraps ErrRefused.
@@ -46,7 +49,7 @@ func (p *Parser) Parse(data []byte) (*Parsed, error) {
 	if err != nil {
 		return nil, refusal{err.Error()}
 	}
-	parsed := &Parsed{Root: trees[name].Root, Defines: map[string]*parse.ListNode{}}
+	parsed := &Parsed{Root: trees[name].Root, Defines: map[string]*parse.ListNode{}, Named: true}
 	for define, tree := range trees {
 		if define != name {
 			parsed.Defines[define] = tree.Root
@@ -59,6 +62,7 @@ func (p *Parser) Parse(data []byte) (*Parsed, error) {
 func (p *Parser) quick(text string, data []byte) (parsed *Parsed, ok bool) {
 	t := &tree{
 		funcs:   p.funcs,
+		look:    p.look,
 		text:    text,
 		bytes:   data,
 		vars:    []string{"$"},
@@ -73,12 +77,14 @@ func (p *Parser) quick(text string, data []byte) (parsed *Parsed, ok bool) {
 			panic(r)
 		}
 	}()
-	return &Parsed{Root: t.file(), Defines: t.defines}, true
+	return &Parsed{Root: t.file(), Defines: t.defines, Named: t.named}, true
 }
 
 // tree is the state of parsing one text. Its methods panic with a refusal.
 type tree struct {
 	funcs   map[string]any
+	look    []string // for these functions
+	named   bool     // one of them was there
 	text    string
 	bytes   []byte // the same, for text nodes
 	pos     int
