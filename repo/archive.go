@@ -24,7 +24,9 @@ type Archive struct {
 	// Ref and Manifest name an archive from a registry; "" for others.
 	Ref, Manifest string
 
-	url string // it was fetched from, unless that was a registry
+	url     string   // it was fetched from, unless that was a registry
+	access  Access   // to where it was fetched from
+	origins []string // the references by which policies may name it
 }
 
 // Load unpacks the chart.
@@ -77,7 +79,7 @@ func (r *Resolver) download(ctx context.Context, l located) (*Archive, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bad URL %q: %w", l.url, err)
 	}
-	a := &Archive{Name: path.Base(u.Path), url: l.url}
+	a := &Archive{Name: path.Base(u.Path), url: l.url, access: l.access, origins: []string{l.chart, l.url, l.origin}}
 	if l.provenance {
 		target := l.url + ".prov"
 		if a.Provenance, _, err = r.fetchKept(ctx, target, l.access, maxFileSize); err != nil {

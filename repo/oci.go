@@ -93,7 +93,8 @@ func (s *registrySource) pull(ref name.Reference, req Request) (*Archive, error)
 	if m.Config.MediaType != mediaConfig {
 		return nil, fmt.Errorf("chart %s: what the registry has there is no chart (%s)", req.Ref, m.Config.MediaType)
 	}
-	out := &Archive{Ref: OCIScheme + ref.Context().Name() + strings.TrimPrefix(ref.String(), ref.Context().String()), Manifest: digest.String()}
+	out := &Archive{Ref: OCIScheme + ref.Context().Name() + strings.TrimPrefix(ref.String(), ref.Context().String()), Manifest: digest.String(), access: req.Access}
+	out.origins = []string{out.Ref, req.Ref}
 	for _, layer := range m.Layers {
 		var into *[]byte
 		switch layer.MediaType {

@@ -46,6 +46,11 @@ type Resolver struct {
 	// RegistryConfig is the file with the credentials for registries, in Docker's
 	// format; may be "".
 	RegistryConfig string
+	// Policies are files that say which charts have to be signed; each must be content.
+	Policies []string
+	// CheckProvenance checks an archive's provenance file with a file of OpenPGP keys,
+	// for policies.
+	CheckProvenance func(keyring string, a *Archive) error
 	// UserAgent is sent with every request.
 	UserAgent string
 	// Offline forbids every use of the network: what is not cached is an
@@ -157,6 +162,9 @@ func resolvePath(req Request, isDir bool) (*Resolved, error) {
 func (r *Resolver) Pull(ctx context.Context, req Request) (*Archive, error) {
 	req.Provenance = req.Provenance || req.Verify != nil
 	a, err := r.pull(ctx, req)
+	if err == nil && len(a.origins) > 0 {
+		err = r.checkPolicy(ctx, a, req)
+	}
 	if err == nil && req.Verify != nil {
 		err = req.Verify(a)
 	}
@@ -181,7 +189,12 @@ func (r *Resolver) pull(ctx context.Context, req Request) (*Archive, error) {
 		return pack(ref.bundled)
 	}
 	if IsOCI(ref.url) { // a registry under a name, or an index that leads to one
-		return r.pullOCI(ctx, Request{Ref: ref.url, Version: ref.version, Devel: req.Devel, Access: ref.access, Provenance: req.Provenance, Digest: req.Digest})
+		a, err := r.pullOCI(ctx, Request{Ref: ref.url, Version: ref.version, Devel: req.Devel, Access: ref.access, Provenance: req.Provenance, Digest: req.Digest})
+		if err != nil {
+			return nil, err
+		}
+		a.origins = append(a.origins, ref.chart, ref.origin)
+		return a, nil
 	}
 	ref.provenance = req.Provenance
 	a, err := r.download(ctx, ref)
@@ -197,6 +210,7 @@ func (r *Resolver) pull(ctx context.Context, req Request) (*Archive, error) {
 // located is where a chart's archive is.
 type located struct {
 	chart   string // how the request named it
+	origin  string // its repository's URL and its name there
 	version string // "" when it is not known yet
 	url     string
 	digest  string // sha256 in hex, "" when the index does not say
@@ -235,7 +249,7 @@ func (r *Resolver) locate(ctx context.Context, req Request) (located, error) {
 	}
 	access := e.Access().or(req.Access)
 	if IsOCI(e.URL) {
-		return located{chart: req.Ref, version: req.Version, url: strings.TrimSuffix(e.URL, "/") + "/" + name, access: access}, nil
+		return located{chart: req.Ref, version: req.Version, url: strings.TrimSuffix(e.URL, "/") + "/" + name, access: access}, nil // its URL is its origin
 	}
 	return r.locateIn(ctx, e, access, name, "repository "+repoName+" ("+redacted(e.URL)+")", req)
 }
@@ -256,20 +270,9 @@ func (r *Resolver) locateUnlisted(ctx context.Context, req Request) (located, er
 
 // locateIn finds a chart in a repository's index.
 func (r *Resolver) locateIn(ctx context.Context, e *Repository, access Access, name, where string, req Request) (located, error) {
-	var list []localindex.Entry
-	var names []string
-	err := r.withIndex(ctx, e, func(x *localindex.Index) error {
-		var err error
-		if list, err = x.Chart(name); err == nil && len(list) == 0 {
-			names = x.Names()
-		}
-		return err
-	})
+	list, err := r.versionsIn(ctx, e, name, where, req)
 	if err != nil {
 		return located{}, err
-	}
-	if len(list) == 0 {
-		return located{}, r.notFound(req, where, names, fmt.Errorf("chart %s: %w", name, ErrNotFound))
 	}
 	at, err := choose(len(list), func(i int) string { return list[i].Version }, req.Version, req.Devel)
 	var missing *versionError
@@ -288,7 +291,7 @@ func (r *Resolver) locateIn(ctx context.Context, e *Repository, access Access, n
 		return located{}, err
 	}
 	return located{
-		chart: req.Ref, version: found.Version, url: target, digest: strings.TrimPrefix(found.Digest, "sha256:"),
+		chart: req.Ref, origin: strings.TrimSuffix(e.URL, "/") + "/" + name, version: found.Version, url: target, digest: strings.TrimPrefix(found.Digest, "sha256:"),
 		access: access.forTarget(e.URL, target),
 	}, nil
 }

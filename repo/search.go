@@ -207,6 +207,29 @@ func (r *Resolver) Nearest(words []string) ([]string, error) {
 	return out, nil
 }
 
+// WithoutIndex names the repositories of which no index is kept.
+func (r *Resolver) WithoutIndex() ([]string, error) {
+	list, err := r.Repositories()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range list {
+		x, err := r.readIndex(e)
+		if errors.Is(err, fs.ErrNotExist) {
+			names = append(names, e.Name)
+			continue
+		}
+		if err == nil {
+			err = x.Close()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
+}
+
 // maxNearest is how many similar names an error lists.
 const maxNearest = 3
 

@@ -5,6 +5,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,8 +27,11 @@ func newSearchCommand(a *app) *cobra.Command {
 	o := &searchOptions{}
 	cmd := &cobra.Command{
 		Use:     "search [WORD]",
-		Short:   "search for a keyword in charts",
-		Example: "  pkg search mysql\n  pkg search repo mysql --versions",
+		Short:   "search for keywords in charts",
+		Long: `Search the charts of all repositories, and those that come with pkg, for words in names,
+descriptions and keywords; all words have to be there. Charts whose name has them come
+first. The network is not used: pkg repo update brings the indexes up to date.`,
+		Example: "  pkg search mysql\n  pkg search mysql cluster --version '>=8' --versions -o json",
 		RunE: func(_ *cobra.Command, args []string) error {
 			return runSearch(a, o, args)
 		},
@@ -59,7 +64,10 @@ func (o *searchOptions) add(cmd *cobra.Command) {
 func runSearch(a *app, o *searchOptions, words []string) error {
 	o.query.Words = words
 	r := a.repositories()
-	if a.asHelm { // which knows of no charts but those in repositories
+	if a.asHelm { // which takes the words for one text, and knows of no charts but those in repositories
+		if len(words) > 0 {
+			o.query.Words = []string{strings.Join(words, " ")}
+		}
 		r.Bundled = nil
 		if list, err := r.Repositories(); err != nil {
 			return err
@@ -73,6 +81,11 @@ func runSearch(a *app, o *searchOptions, words []string) error {
 	}
 	if len(hits) == 0 && o.failIfNone {
 		return errors.New("no results found")
+	}
+	if len(hits) == 0 && !a.asHelm {
+		if err := a.searchHints(r, o.query); err != nil {
+			return err
+		}
 	}
 	type row struct {
 		Name        string `json:"name"`
@@ -96,4 +109,37 @@ func runSearch(a *app, o *searchOptions, words []string) error {
 		}
 		return t.write(a.Out)
 	})
+}
+
+// searchHints tells one whose search found nothing what to try.
+func (a *app) searchHints(r *repo.Resolver, q repo.SearchQuery) error {
+	without, err := r.WithoutIndex()
+	if err != nil {
+		return err
+	}
+	if len(without) > 0 {
+		fmt.Fprintf(a.Err, "not searched: %s (pkg repo update fetches what they have)\n", strings.Join(without, ", "))
+	}
+	if len(q.Words) == 0 || q.Regexp {
+		return nil
+	}
+	if q.Version != "" || !q.Devel { // perhaps only the version does not fit
+		anywhere, err := r.Search(repo.SearchQuery{Words: q.Words, Devel: true, Versions: true})
+		if err != nil {
+			return err
+		}
+		if len(anywhere) > 0 {
+			var have []string
+			for _, h := range anywhere[:min(len(anywhere), 3)] {
+				have = append(have, h.Name+" "+h.Version)
+			}
+			fmt.Fprintf(a.Err, "no version fits; there are: %s\n", strings.Join(have, ", "))
+			return nil
+		}
+	}
+	near, err := r.Nearest(q.Words)
+	if err == nil && len(near) > 0 {
+		fmt.Fprintf(a.Err, "nearest: %s\n", strings.Join(slices.Compact(near), ", "))
+	}
+	return err
 }

@@ -67,6 +67,9 @@ type hubRepo struct {
 }
 
 func runSearchHub(ctx context.Context, a *app, o *hubOptions, words string) error {
+	if a.global.Offline {
+		return withHint(fmt.Errorf("offline: %s cannot be asked", o.endpoint), "search the repositories that were added: pkg search repo %s", quote(words))
+	}
 	rows, err := askHub(ctx, o.endpoint, words)
 	if err != nil {
 		err = fmt.Errorf("unable to perform search against %q: %w", o.endpoint, err)

@@ -28,10 +28,13 @@ func newShowCommand(a *app) *cobra.Command {
 	cmd := a.group("show", "show information of a chart")
 	cmd.Aliases = []string{"inspect"}
 	cmd.Example = `  pkg show values stable/mysql
-  pkg show chart ./mychart-1.0.0.tgz`
+  pkg show chart ./mychart-1.0.0.tgz
+  pkg show versions oci://registry.example.com/charts/shop
+  pkg show signatures oci://registry.example.com/charts/shop --key cosign.pub`
 	for _, part := range showParts {
 		cmd.AddCommand(newShowPartCommand(a, part.name, part.short))
 	}
+	cmd.AddCommand(newShowVersionsCommand(a), newShowSignaturesCommand(a))
 	return cmd
 }
 

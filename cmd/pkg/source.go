@@ -22,7 +22,9 @@ func (a *app) repositories() *repo.Resolver {
 		Bundled:        charts.FS,
 		UserAgent:      "pkg/" + programVersion(),
 		Offline:        a.global.Offline,
+		Policies:       []string{filepath.Join(a.SystemDir, policyName), a.policyFile()},
 	}
+	r.CheckProvenance = func(keyring string, archive *repo.Archive) error { return a.verifier(keyring)(archive) }
 	if a.global.RepositoryConfig != "" || a.Env("HELM_REPOSITORY_CONFIG") != "" {
 		r.SystemConfig = "" // exactly this file
 	}
@@ -41,6 +43,11 @@ func (a *app) repositoryCache() string {
 func (a *app) registryConfig() string {
 	return firstOf(a.global.RegistryConfig, a.Env("HELM_REGISTRY_CONFIG"), filepath.Join(a.ConfigDir, "registry", "config.json"))
 }
+
+// policyName is the file that says which charts have to be signed.
+const policyName = "policy.yaml"
+
+func (a *app) policyFile() string { return filepath.Join(a.ConfigDir, policyName) }
 
 func firstOf(values ...string) string {
 	for _, v := range values {

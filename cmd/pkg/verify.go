@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -19,17 +20,25 @@ import (
 )
 
 func newVerifyCommand(a *app) *cobra.Command {
-	var keyring string
+	var o signatureFlags
 	cmd := &cobra.Command{
 		Use:   "verify PATH",
 		Short: "verify that a chart at the given path has been signed and is valid",
 		Long: `Check a packed chart against the provenance file beside it (PATH.prov): that a key
-of the keyring signed it, and that the archive is the one that was signed.`,
-		Example: "  pkg verify mychart-1.0.0.tgz --keyring pubring.gpg",
-		Args:    a.argCount(1, 1),
-		RunE:    func(_ *cobra.Command, args []string) error { return runVerify(a, args[0], keyring) },
+of the keyring signed it, and that the archive is the one that was signed. A chart in a
+repository or registry (repository/chart, oci://HOST/PATH/CHART) has to have one good
+signature: its provenance file, or one of cosign's made with a key of --key.`,
+		Example: `  pkg verify mychart-1.0.0.tgz --keyring pubring.gpg
+  pkg verify oci://registry.example.com/charts/shop --version 1.2.0 --key cosign.pub`,
+		Args: a.argCount(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := os.Stat(args[0]); err != nil && !a.asHelm && strings.Contains(args[0], "/") && !strings.HasPrefix(args[0], ".") && !filepath.IsAbs(args[0]) {
+				return runVerifyRef(cmd.Context(), a, &o, args[0])
+			}
+			return runVerify(a, args[0], o.keyring)
+		},
 	}
-	cmd.Flags().StringVar(&keyring, "keyring", "", "keyring containing public keys; default $GNUPGHOME/pubring.gpg, else ~/.gnupg/pubring.gpg")
+	o.add(cmd.Flags())
 	return cmd
 }
 
