@@ -26,8 +26,8 @@ type searchOptions struct {
 func newSearchCommand(a *app) *cobra.Command {
 	o := &searchOptions{}
 	cmd := &cobra.Command{
-		Use:     "search [WORD]",
-		Short:   "search for keywords in charts",
+		Use:   "search [WORD]",
+		Short: "search for keywords in charts",
 		Long: `Search the charts of all repositories, and those that come with pkg, for words in names,
 descriptions and keywords; all words have to be there. Charts whose name has them come
 first. The network is not used: pkg repo update brings the indexes up to date.`,

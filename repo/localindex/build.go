@@ -51,6 +51,7 @@ type writer struct {
 	at    int64 // the end of what was written
 	buf   *bufio.Writer
 	table []place
+	names map[string]bool // of the table
 }
 
 func (w *writer) begin(source io.ReadSeeker) error {
@@ -60,7 +61,7 @@ func (w *writer) begin(source io.ReadSeeker) error {
 	if _, err := w.out.Seek(w.start, io.SeekStart); err != nil {
 		return err
 	}
-	w.at, w.table = w.start, nil
+	w.at, w.table, w.names = w.start, nil, map[string]bool{}
 	w.buf = bufio.NewWriterSize(w.out, 1<<18)
 	return nil
 }
@@ -86,8 +87,11 @@ func (w *writer) whole(source io.ReadSeeker) error {
 		APIVersion string               `json:"apiVersion"`
 		Entries    map[string][]*listed `json:"entries"`
 	}
-	if err := yaml.Unmarshal(data, &all); err != nil {
-		return err
+	if json.Unmarshal(data, &all) != nil {
+		all.APIVersion, all.Entries = "", nil
+		if err := yaml.Unmarshal(data, &all); err != nil {
+			return err
+		}
 	}
 	if all.APIVersion == "" {
 		return errNoVersion
@@ -102,6 +106,10 @@ func (w *writer) whole(source io.ReadSeeker) error {
 
 // chart writes a chart's block.
 func (w *writer) chart(name string, list []*listed) error {
+	if w.names[name] {
+		return errNotPlain // a key twice: the full parser knows what that means
+	}
+	w.names[name] = true
 	list = slices.DeleteFunc(list, func(e *listed) bool { return !e.valid() })
 	if len(list) == 0 {
 		return nil
@@ -119,10 +127,7 @@ func (w *writer) chart(name string, list []*listed) error {
 func (w *writer) writeTable() (int64, error) {
 	slices.SortFunc(w.table, func(a, b place) int { return strings.Compare(a.name, b.name) })
 	var raw []byte
-	for i, p := range w.table {
-		if i > 0 && w.table[i-1].name == p.name {
-			return 0, fmt.Errorf("bad index: chart %s stands in it twice", p.name)
-		}
+	for _, p := range w.table {
 		raw = appendString(raw, p.name)
 		raw = binary.AppendUvarint(raw, uint64(p.offset))
 		raw = binary.AppendUvarint(raw, uint64(p.length))

@@ -93,9 +93,13 @@ type splitter struct {
 	emit   func(name string, list []*listed) error
 	head   strings.Builder // everything outside of entries
 	inside bool            // of entries
+	seen   bool            // entries were
 	names  int             // columns before charts' names; 0 when not known yet
 	dashes int             // columns before the dashes of versions; -1 when not known yet
+	column int             // of the keys of the version being collected; -1 when not known yet
 	chart  string
+	folds  int // column of a key whose value may go on in the next line; -1 for none
+	block  int // column of a key whose value is a block of text; -1 outside of one
 	list   []*listed
 	item   strings.Builder // the version being collected
 }
@@ -116,11 +120,25 @@ func (s *splitter) line(line string) error {
 		return nil
 	case blank || content[0] == '#' && s.item.Len() == 0:
 		if s.item.Len() > 0 {
-			s.item.WriteString(line + "\n")
+			s.item.WriteString("\n" + line)
+			s.folds = -1
 		}
 		return nil
 	}
 	return s.nested(line, content, indent)
+}
+
+const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+// foreign reports a key that the full parser takes for one of ours, though it is
+// spelled otherwise.
+func foreign(key string) bool {
+	for _, ours := range []string{"entries", "apiVersion"} {
+		if key != ours && strings.EqualFold(key, ours) {
+			return true
+		}
+	}
+	return false
 }
 
 // top is a line in the first column.
@@ -129,7 +147,11 @@ func (s *splitter) top(line string) error {
 		return err
 	}
 	key, value, ok := strings.Cut(strings.TrimRight(line, " \r"), ":")
-	s.inside = ok && key == "entries"
+	if !ok || strings.Trim(key, letters) != "" || foreign(key) || key == "entries" && s.seen {
+		return errNotPlain
+	}
+	s.inside = key == "entries"
+	s.seen = s.seen || s.inside
 	if !s.inside {
 		s.head.WriteString(line + "\n")
 		return nil
@@ -165,14 +187,56 @@ func (s *splitter) nested(line, content string, indent int) error {
 		if err := s.endItem(); err != nil {
 			return err
 		}
+		rest := strings.TrimLeft(content[1:], " \r")
+		s.column = len(line) - len(rest)
+		if rest == "" {
+			s.column = -1
+		}
 		// The dash becomes a space: so the item is a document of its own.
-		s.item.WriteString(line[:indent] + " " + line[indent+1:] + "\n")
+		line = line[:indent] + " " + line[indent+1:]
+		s.block = -1
+		s.look(line)
+		s.item.WriteString(line)
 		return nil
-	case s.item.Len() == 0 || indent <= s.dashes:
+	case s.item.Len() == 0 || indent <= s.dashes || indent < s.column:
 		return errNotPlain
+	case s.column < 0:
+		s.column = indent
 	}
-	s.item.WriteString(line + "\n")
+	if s.folds >= 0 && indent > s.folds && plainWords(content) {
+		s.item.WriteString(" " + content)
+		return nil
+	}
+	s.look(line)
+	s.item.WriteString("\n" + line)
 	return nil
+}
+
+// look notes what a line of a version means for the next ones: Helm folds long texts,
+// and package plain does not read those.
+func (s *splitter) look(line string) {
+	content := strings.TrimLeft(line, " -")
+	column := len(line) - len(content)
+	s.folds = -1
+	if s.block >= 0 && len(line)-len(strings.TrimLeft(line, " ")) > s.block {
+		return
+	}
+	s.block = -1
+	key, value, ok := strings.Cut(content, ": ")
+	switch {
+	case !ok || strings.Trim(key, letters) != "" || value == "":
+	case value[0] == '|' || value[0] == '>':
+		s.block = column
+	case plainWords(value):
+		s.folds = column
+	}
+}
+
+// plainWords reports a piece of text that means the same wherever its lines end.
+func plainWords(text string) bool {
+	first, last := text[0], text[len(text)-1]
+	return (strings.IndexByte(letters, first) >= 0 || '0' <= first && first <= '9') &&
+		strings.IndexByte(" :\r\t\\", last) < 0 && !strings.Contains(text, " #") && !strings.Contains(text, ": ")
 }
 
 // beginChart reads the line "name:".
@@ -269,6 +333,8 @@ func entryOf(m map[string]any) (*listed, bool) {
 			}
 		case "dependencies", "maintainers", "annotations", "sources", "home", "icon", "kubeVersion", "condition", "tags":
 			ok = rest(key, v, e.Metadata)
+		default:
+			ok = key == strings.ToLower(key) // the full parser is not strict about case
 		}
 		if !ok {
 			return nil, false
@@ -292,9 +358,41 @@ func rest(key string, v any, into *chart.Metadata) bool {
 		return text(v, &into.Tags)
 	case "sources":
 		return texts(v, &into.Sources)
+	case "annotations":
+		m, ok := v.(map[string]any)
+		for _, value := range m {
+			_, isText := value.(string)
+			ok = ok && isText
+		}
+		return ok // nothing else is asked of them
+	case "maintainers":
+		list, ok := v.([]any)
+		for _, one := range list {
+			m := words(one)
+			ok = ok && len(m) > 0
+			into.Maintainers = append(into.Maintainers, &chart.Maintainer{Name: m["name"], Email: m["email"], URL: m["url"]})
+		}
+		return ok
 	}
 	data, err := json.Marshal(map[string]any{key: v})
 	return err == nil && json.NewDecoder(bytes.NewReader(data)).Decode(into) == nil
+}
+
+// words converts a mapping of texts with keys in lower case; nil for others.
+func words(v any) map[string]string {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil
+	}
+	out := make(map[string]string, len(m))
+	for key, value := range m {
+		word, ok := value.(string)
+		if !ok || key != strings.ToLower(key) {
+			return nil
+		}
+		out[key] = word
+	}
+	return out
 }
 
 func text(v any, into *string) (ok bool) {
@@ -323,11 +421,13 @@ func streamJSON(r io.Reader, f func(name string, list []*listed) error) error {
 		return errNotPlain
 	}
 	version := ""
+	seen := map[any]bool{}
 	for d.More() {
 		key, err := d.Token()
-		if err != nil {
+		if name, ok := key.(string); err != nil || !ok || foreign(name) || seen[key] {
 			return errNotPlain
 		}
+		seen[key] = true
 		switch key {
 		case "apiVersion":
 			err = d.Decode(&version)
