@@ -5,8 +5,11 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // conn is a connection whose writes end when the other side takes nothing for a while,
@@ -19,6 +22,7 @@ type conn struct {
 
 	// One goroutine writes at a time: the handler's, or that of TLS or HTTP/2 above.
 	deadline time.Time // of writes; zero when there is none yet
+	pending  int64     // bytes that the other side had not taken when the deadline was set, and those written since
 	holding  bool
 	held     []byte // a copy of what was written while holding
 }
@@ -26,7 +30,7 @@ type conn struct {
 const (
 	// together is how much of an answer is sent with its head, in bytes.
 	together = 32 << 10
-	// stride is what the other side has to take within its time, in bytes.
+	// stride is how much is written between two looks at the clock, in bytes.
 	stride = 128 << 10
 )
 
@@ -62,9 +66,36 @@ func (c *conn) release() error {
 func (c *conn) wait() {
 	now := time.Now()
 	if c.deadline.Sub(now) < c.patience/2 {
-		c.deadline = now.Add(c.patience)
+		c.deadline, c.pending = now.Add(c.patience), c.queued()
 		_ = c.SetWriteDeadline(c.deadline) // a closed connection fails at the write
 	}
+}
+
+// queued is how many bytes the system keeps that the other side has not acknowledged.
+func (c *conn) queued() int64 {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	n := 0
+	_ = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) }) // closed: the write fails
+	return int64(n)
+}
+
+// goesOn tells whether a write that ended with an error can be continued: its time is over,
+// but the other side has taken something in it. The system wakes a writer only when a
+// good part of its buffer, of megabytes, is free. A connection that is given up is reset,
+// so that the system keeps nothing of it.
+func (c *conn) goesOn(err error) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	c.deadline = time.Time{}
+	if c.queued() < c.pending {
+		return true
+	}
+	_ = c.SetLinger(0) // closed already, it keeps nothing
+	return false
 }
 
 // send writes p in strides.
@@ -74,7 +105,8 @@ func (c *conn) send(p []byte) (int, error) {
 		c.wait()
 		n, err := c.TCPConn.Write(p[sent:min(len(p), sent+stride)])
 		sent += n
-		if err != nil || sent == len(p) {
+		c.pending += int64(n)
+		if err != nil && !c.goesOn(err) || sent == len(p) {
 			return sent, err
 		}
 	}
@@ -110,7 +142,8 @@ func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 		n, err := c.TCPConn.ReadFrom(&part)
 		content.N -= n
 		sent += n
-		if err != nil || part.N > 0 {
+		c.pending += n
+		if err != nil && !c.goesOn(err) || err == nil && part.N > 0 {
 			return sent, err
 		}
 	}

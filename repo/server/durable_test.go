@@ -99,53 +99,104 @@ func (p *process) kill() {
 }
 
 // uploaders push charts until the server is gone, and remember what was
-// acknowledged.
+// acknowledged. Every second one pushes to the registry, the others over HTTP.
 type uploaders struct {
-	wait sync.WaitGroup
+	wait   sync.WaitGroup
+	base   string
+	client *http.Client
 
 	mu    sync.Mutex
 	acked map[string][]byte // archives by file name; guarded by mu
+	oci   int               // of them pushed to the registry; guarded by mu
 	bad   []string          // answers that should not be; guarded by mu
-	// enough is closed when so many were acknowledged.
+	// enough is closed when so many were acknowledged, a quarter of them by the registry.
 	enough chan struct{}
+	closed bool // guarded by mu
 	want   int
 }
 
 func startUploaders(t *testing.T, base string, round, clients, want int) *uploaders {
 	t.Helper()
-	u := &uploaders{acked: map[string][]byte{}, enough: make(chan struct{}), want: want}
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}, Timeout: 20 * time.Second}
+	u := &uploaders{
+		base: base, acked: map[string][]byte{}, enough: make(chan struct{}), want: want,
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}, Timeout: 20 * time.Second},
+	}
 	for n := range clients {
 		u.wait.Go(func() {
 			for i := 0; ; i++ {
 				version := fmt.Sprintf("%d.%d.0", round, i)
 				chart := fmt.Sprintf("c%d", n)
 				archive := pack(t, chart, version, map[string]string{"noise": strings.Repeat(version, n)})
-				r, err := client.Post(base+"/api/charts", "", bytes.NewReader(archive))
+				push, oci := u.pushHTTP, n%2 == 1
+				if oci {
+					push = u.pushOCI
+				}
+				status, body, err := push(chart, version, archive)
 				if err != nil {
 					return // the server is gone
 				}
-				body, _ := io.ReadAll(r.Body)
-				_ = r.Body.Close()
-				u.note(chart+"-"+version+".tgz", archive, r.StatusCode, string(body))
-				if r.StatusCode != http.StatusCreated {
+				u.note(chart+"-"+version+".tgz", archive, status, body, oci)
+				if status != http.StatusCreated {
 					return // after a power cut everything fails
 				}
 			}
 		})
 	}
-	t.Cleanup(client.CloseIdleConnections)
+	t.Cleanup(u.client.CloseIdleConnections)
 	return u
 }
 
-func (u *uploaders) note(file string, archive []byte, status int, body string) {
+func (u *uploaders) send(method, url, kind string, body []byte) (int, string, error) {
+	r, err := http.NewRequest(method, url, bytes.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	r.Header.Set("Content-Type", kind)
+	w, err := u.client.Do(r)
+	if err != nil {
+		return 0, "", err
+	}
+	defer w.Body.Close()
+	text, err := io.ReadAll(w.Body)
+	return w.StatusCode, string(text), err
+}
+
+func (u *uploaders) pushHTTP(_, _ string, archive []byte) (int, string, error) {
+	return u.send(http.MethodPost, u.base+"/api/charts", "", archive)
+}
+
+// pushOCI does what helm push does: two blobs, then the manifest.
+func (u *uploaders) pushOCI(chart, version string, archive []byte) (int, string, error) {
+	config := fmt.Appendf(nil, `{"name":%q,"version":%q,"apiVersion":"v2"}`, chart, version)
+	at := u.base + "/v2/charts/" + chart
+	for _, data := range [][]byte{config, archive} {
+		status, text, err := u.send(http.MethodPost, fmt.Sprintf("%s/blobs/uploads/?digest=sha256:%x", at, sha256.Sum256(data)), "application/octet-stream", data)
+		if err != nil || status != http.StatusCreated {
+			return status, text, err
+		}
+	}
+	return u.send(http.MethodPut, at+"/manifests/"+version, "application/vnd.oci.image.manifest.v1+json", chartManifest(config, archive))
+}
+
+// chartManifest is what helm push sends last.
+func chartManifest(config, archive []byte) []byte {
+	return fmt.Appendf(nil, `{"schemaVersion":2,"config":{"mediaType":"application/vnd.cncf.helm.config.v1+json","digest":"sha256:%x","size":%d},`+
+		`"layers":[{"mediaType":"application/vnd.cncf.helm.chart.content.v1.tar+gzip","digest":"sha256:%x","size":%d}]}`,
+		sha256.Sum256(config), len(config), sha256.Sum256(archive), len(archive))
+}
+
+func (u *uploaders) note(file string, archive []byte, status int, body string, oci bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {
 	case status == http.StatusCreated:
 		u.acked[file] = archive
-		if len(u.acked) == u.want {
+		if oci {
+			u.oci++
+		}
+		if !u.closed && len(u.acked) >= u.want && u.oci >= u.want/4 {
 			close(u.enough)
+			u.closed = true
 		}
 	case status < 500:
 		u.bad = append(u.bad, body)
@@ -161,16 +212,15 @@ func (u *uploaders) waitEnough(t *testing.T) {
 	}
 }
 
-// check wants everything acknowledged to be there and in the index, and everything
-// in the index to be there.
+// check wants everything acknowledged to be there, in the index and in the registry, and
+// everything in the index to be there with the content that the index says.
 func (u *uploaders) check(t *testing.T, base string) {
 	t.Helper()
 	if len(u.bad) > 0 {
 		t.Fatalf("refused: %s", u.bad[0])
 	}
-	x := readIndex(t, base)
 	named := map[string]bool{}
-	for _, list := range x.Entries {
+	for _, list := range readIndex(t, base).Entries {
 		for _, e := range list {
 			named[strings.TrimPrefix(e.URLs[0], "charts/")] = true
 		}
@@ -180,8 +230,18 @@ func (u *uploaders) check(t *testing.T, base string) {
 		if w.StatusCode != http.StatusOK || body != string(archive) || !named[file] {
 			t.Errorf("%s was acknowledged: %s, in the index %v", file, w.Status, named[file])
 		}
+		chart, version, _ := strings.Cut(strings.TrimSuffix(file, ".tgz"), "-")
+		w, manifest := ask(t, "GET", base+"/v2/charts/"+chart+"/manifests/"+version, nil)
+		digest := fmt.Sprintf("sha256:%x", sha256.Sum256(archive))
+		if w.StatusCode != http.StatusOK || !strings.Contains(manifest, digest) {
+			t.Errorf("%s in the registry: %s %s", file, w.Status, manifest)
+			continue
+		}
+		if w, body := ask(t, "GET", base+"/v2/charts/"+chart+"/blobs/"+digest, nil); body != string(archive) {
+			t.Errorf("the blob of %s: %s", file, w.Status)
+		}
 	}
-	t.Logf("%d acknowledged, %d in the index", len(u.acked), len(named))
+	t.Logf("%d acknowledged, %d of them by the registry, %d in the index", len(u.acked), u.oci, len(named))
 }
 
 const manyUploaders = 32

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -284,6 +285,8 @@ func failureStatus(err error) int {
 		return http.StatusRequestEntityTooLarge
 	case errors.Is(err, depot.ErrLimit):
 		return http.StatusUnprocessableEntity // a 4xx: the client can make room
+	case errors.As(err, &broken) && errors.Is(err, os.ErrDeadlineExceeded):
+		return http.StatusRequestTimeout
 	case errors.Is(err, depot.ErrInvalid), errors.As(err, &broken):
 		return http.StatusBadRequest
 	}
