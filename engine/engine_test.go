@@ -68,7 +68,23 @@ func TestErrorsKeepHelmsTextAndAddThePlace(t *testing.T) {
 			message: "execution error at (web/templates/a.yaml:1:3): no way",
 			detail: "  at web/templates/_h.tpl:2:4 (chart web-1.2.3)\n" +
 				"  2 | {{ fail \"no way\" }}\n" +
-				"    |    ^\n",
+				"    |    ^\n" +
+				"  called at web/templates/a.yaml:1:4\n",
+		},
+		{
+			name: "deep in templates that include each other",
+			templates: map[string]string{
+				"_h.tpl": "{{ define \"one\" }}{{ include \"two\" . }}{{ end }}\n{{ define \"two\" }}\n{{ tpl .Values.text . }}{{ end }}\n{{ define \"three\" }}{{ .Values.image.tga.name }}{{ end }}",
+				"a.yaml": `{{ include "one" . }}`,
+			},
+			message: `template: web/templates/a.yaml:1:3: executing "web/templates/a.yaml" at <include "one" .>: error calling include: template: web/templates/_h.tpl:1:21: executing "one" at <include "two" .>: error calling include: template: web/templates/_h.tpl:3:3: executing "two" at <tpl .Values.text .>: error calling tpl: error during tpl function execution for "{{ include \"three\" . }}": template: gotpl:1:3: executing "gotpl" at <include "three" .>: error calling include: template: web/templates/_h.tpl:4:30: executing "three" at <.Values.image.tga.name>: nil pointer evaluating interface {}.name`,
+			detail: "  at web/templates/_h.tpl:4:31 (chart web-1.2.3)\n" +
+				"  4 | {{ define \"three\" }}{{ .Values.image.tga.name }}{{ end }}\n" +
+				"    |                               ^\n" +
+				"  called at web/templates/_h.tpl:3:4\n" +
+				"  called at web/templates/_h.tpl:1:22\n" +
+				"  called at web/templates/a.yaml:1:4\n" +
+				"  .Values.image.tga is not set; there is: tag, repository\n",
 		},
 		{
 			name:      "parse",
@@ -90,7 +106,7 @@ func TestErrorsKeepHelmsTextAndAddThePlace(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := testChart(t, "image: {tag: x, repository: y}\n", tt.templates)
+			c := testChart(t, "image: {tag: x, repository: y}\ntext: '{{ include \"three\" . }}'\n", tt.templates)
 			_, err := render(c, nil)
 			var e *engine.TemplateError
 			if !errors.As(err, &e) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -21,29 +22,46 @@ type TemplateError struct {
 	Message string // Helm's text, whole
 	Chart   string // name and version of the chart the file belongs to
 
-	File       string // path of the template, "mysql/templates/service.yaml"
-	Line       int    // 1-based; 0 when unknown
-	Column     int    // 1-based; 0 when unknown
-	SourceLine string // the line of File, or of the rendered text
-	Rendered   bool   // Line counts in the rendered document, not in File
+	File       string  // path of the template, "mysql/templates/service.yaml"
+	Line       int     // 1-based; 0 when unknown
+	Column     int     // 1-based; 0 when unknown
+	SourceLine string  // the line of File, or of the rendered text
+	Rendered   bool    // Line counts in the rendered document, not in File
+	Callers    []Place // the templates that led to File, the nearest first
 
 	MissingPath string   // the values path that was nil, ".Values.a.b"
 	Nearest     []string // keys that do exist where MissingPath ends
 }
 
+// Place is a point in a template. Line and Column count from 1; Column is 0 when
+// unknown.
+type Place struct {
+	File         string
+	Line, Column int
+}
+
+// String is the place as editors take it.
+func (p Place) String() string {
+	if p.Column == 0 {
+		return fmt.Sprintf("%s:%d", p.File, p.Line)
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
+
+// maxCallers bounds how many callers a message lists: of an endless recursion there
+// are a thousand.
+const maxCallers = 8
+
 // Error returns Helm's text.
 func (e *TemplateError) Error() string { return e.Message }
 
 // Detail returns what we know beyond Helm's text, for a person to read: the place,
-// the source line with a mark under the column, the missing path. It ends with a
-// newline or is empty.
+// the source line with a mark under the column, the templates that led there, the
+// missing path. It ends with a newline or is empty.
 func (e *TemplateError) Detail() string {
 	var b strings.Builder
 	if e.Line > 0 {
-		where := fmt.Sprintf("%s:%d", e.File, e.Line)
-		if e.Column > 0 {
-			where += fmt.Sprintf(":%d", e.Column)
-		}
+		where := Place{e.File, e.Line, e.Column}.String()
 		if e.Rendered {
 			where = fmt.Sprintf("%s, line %d of the rendered document", e.File, e.Line)
 		}
@@ -59,6 +77,13 @@ func (e *TemplateError) Detail() string {
 				fmt.Fprintf(&b, "  %s | %s^\n", strings.Repeat(" ", len(number)), blanks(e.SourceLine[:e.Column-1]))
 			}
 		}
+	}
+	for i, caller := range e.Callers {
+		if i == maxCallers {
+			fmt.Fprintf(&b, "  and %d more\n", len(e.Callers)-i)
+			break
+		}
+		fmt.Fprintf(&b, "  called at %s\n", caller)
 	}
 	if e.MissingPath != "" {
 		fmt.Fprintf(&b, "  %s is not set", e.MissingPath)
@@ -115,9 +140,11 @@ func (r *run) execError(c *chart.Chart, name string, err error) error {
 	return e
 }
 
-// locate finds the innermost place in a message that is one of our files.
+// locate finds the places in a message that are in our files: the innermost comes
+// last, after those that called it.
 func (r *run) locate(e *TemplateError, c *chart.Chart, text, fallback string) {
 	e.File = fallback
+	var callers []Place
 	for _, m := range location().FindAllStringSubmatch(text, -1) {
 		file, ok := r.files[m[1]]
 		if !ok {
@@ -128,11 +155,16 @@ func (r *run) locate(e *TemplateError, c *chart.Chart, text, fallback string) {
 		if line < 1 || line > len(lines) {
 			continue
 		}
+		if e.Line > 0 {
+			callers = append(callers, Place{e.File, e.Line, e.Column})
+		}
 		e.File, e.Line, e.SourceLine, e.Column = m[1], line, lines[line-1], 0
 		if col, err := strconv.Atoi(m[3]); err == nil {
 			e.Column = col + 1 // text/template counts bytes from 0
 		}
 	}
+	slices.Reverse(callers)
+	e.Callers = callers
 	if owner := ownerOf(c, e.File); owner != nil {
 		e.Chart = owner.Name() + "-" + owner.Metadata.Version
 	}
