@@ -73,7 +73,7 @@ func lookName(l browser.Look) string {
 }
 
 // packBundled packs a bundled chart, under another version if that is not "".
-func packBundled(t *testing.T, name, version string, edit func(f *chart.File)) []byte {
+func packBundled(t testing.TB, name, version string, edit func(f *chart.File)) []byte {
 	t.Helper()
 	files, err := charts.Open(name)
 	if err != nil {

@@ -3,7 +3,6 @@ package page
 import (
 	"archive/tar"
 	"bufio"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/klauspost/compress/gzip"
 
 	"github.com/seed38700745/pkg/chart"
 	"github.com/seed38700745/pkg/repo/server/depot"

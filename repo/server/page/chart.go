@@ -1,7 +1,6 @@
 package page
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"regexp"
@@ -188,7 +187,7 @@ func (p *Page) serveOverview(w http.ResponseWriter, r *http.Request, v *chartVie
 			return
 		}
 	}
-	o.Images = p.images(r.Context(), v.Tenant, v.Entry)
+	o.Images = p.images(r.Context(), v.Tenant, v.Entry, 0)
 	p.writeChart(w, r, v, "chart.html", o)
 }
 
@@ -243,10 +242,4 @@ func (p *Page) serveFile(w http.ResponseWriter, r *http.Request, f frame, a *arc
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(data) // the client may have gone
 	}
-}
-
-// waited returns a context that ends after so long as a page waits for what is
-// being made.
-func waited(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, patience)
 }

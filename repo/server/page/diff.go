@@ -40,10 +40,10 @@ type diffFile struct {
 
 // Limits of what is shown of changes, in lines.
 const (
-	maxChange = 3000  // of one file, among others
-	maxAll    = 6000  // of all files
+	maxChange = 1500  // of one file, among others
+	maxAll    = 3000  // of all files
 	maxAlone  = 40000 // of a file shown alone
-	maxFolded = 4000  // unchanged lines that can be opened
+	maxFolded = 2000  // unchanged lines that can be opened
 )
 
 func (p *Page) serveDiff(w http.ResponseWriter, r *http.Request, v *chartView, a *archive) {

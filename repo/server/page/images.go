@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/seed38700745/pkg/repo/server/depot"
 	"github.com/seed38700745/pkg/repo/server/page/images"
@@ -22,7 +23,7 @@ type imagesView struct {
 }
 
 func (p *Page) serveImages(w http.ResponseWriter, r *http.Request, v *chartView) {
-	view := &imagesView{v, p.images(r.Context(), v.Tenant, v.Entry)}
+	view := &imagesView{v, p.images(r.Context(), v.Tenant, v.Entry, patience)}
 	v.Refresh = view.Images == nil
 	p.writeChart(w, r, v, "images.html", view)
 }
@@ -33,10 +34,10 @@ const maxNever = 4
 
 var errNotRendered = errors.New("rendering it takes too long")
 
-// images finds a version's images, or returns nil when that takes longer than a page
-// waits: the next request may find them.
-func (p *Page) images(ctx context.Context, tenant string, e *depot.Entry) *imageList {
-	ctx, cancel := waited(ctx)
+// images finds a version's images, or returns nil when that takes longer than it may
+// be waited for: the next request may find them.
+func (p *Page) images(ctx context.Context, tenant string, e *depot.Entry, wait time.Duration) *imageList {
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	list, err := get(ctx, p.keep, "images "+tenant+" "+e.Digest, func() (*imageList, int, error) {
 		p.render <- struct{}{} // released when the rendering, which is limited in time, ends
@@ -65,7 +66,7 @@ func (p *Page) findImages(tenant string, e *depot.Entry) (*imageList, int, error
 		l.List = images.Guess(c, errNotRendered)
 	} else {
 		var stopped bool
-		if l.List, stopped = images.Of(context.Background(), c); stopped {
+		if l.List, stopped = images.Of(context.Background(), c, images.Limits()); stopped {
 			p.mu.Lock()
 			p.never[e.Digest] = true
 			p.mu.Unlock()

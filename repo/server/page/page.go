@@ -17,7 +17,6 @@ package page
 import (
 	"bytes"
 	"cmp"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"embed"
@@ -29,7 +28,6 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -52,8 +50,8 @@ const filePolicy = "default-src 'none'; style-src 'unsafe-inline'; sandbox; fram
 // keepLimit bounds the memory of what is kept between requests, in bytes.
 const keepLimit = 24 << 20
 
-// patience is how long a page waits for what takes unknown time to make; longest is
-// the end of it all.
+// patience is how long the page of images waits for them; longest is how long any
+// page waits for what it shows.
 const (
 	patience = 6 * time.Millisecond
 	longest  = 10 * time.Second
@@ -98,7 +96,7 @@ func New(c Config) *Page {
 	funcs := template.FuncMap{
 		"chart": chartPath, "archive": archivePath, "size": humanSize, "number": humanNumber, "date": humanDate, "stamp": stamp,
 		"tenant": tenantPath, "asset": func(name string) string { return p.assets["static/"+name].url }, "tile": tile, "initial": initial,
-		"plural": plural,
+		"plural": plural, "source": source, "unified": unified, "side": side,
 	}
 	p.html = template.Must(template.New("").Funcs(funcs).ParseFS(files, "html/*.html"))
 	return p
@@ -278,32 +276,3 @@ func (p *Page) failed(w http.ResponseWriter, r *http.Request, f frame, err error
 }
 
 func ctxTimedOut(r *http.Request) bool { return context.Cause(r.Context()) == context.DeadlineExceeded }
-
-// minZip is the size in bytes from which pages are compressed.
-const minZip = 4 << 10
-
-func (p *Page) write(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
-	var out bytes.Buffer
-	if err := p.html.ExecuteTemplate(&out, name, data); err != nil {
-		p.config.Log.Error("page", "template", name, "error", err)
-		http.Error(w, "the page could not be made", http.StatusInternalServerError)
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Cache-Control", "private, no-cache")
-	h.Set("Vary", "Accept-Encoding, Authorization")
-	if r.Method != http.MethodHead && out.Len() > minZip && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-		h.Set("Content-Encoding", "gzip")
-		w.WriteHeader(status)
-		zipped, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
-		if err == nil {
-			_, _ = zipped.Write(out.Bytes()) // the client may have gone
-			_ = zipped.Close()
-		}
-		return
-	}
-	h.Set("Content-Length", strconv.Itoa(out.Len()))
-	w.WriteHeader(status)
-	_, _ = w.Write(out.Bytes()) // the client may have gone
-}

@@ -40,6 +40,22 @@ type Block struct {
 // Row is a line of both texts side by side; either may be nil.
 type Row struct{ Left, Right *Line }
 
+// Old is the line's number in the old text, 0 for none.
+func (r Row) Old() int {
+	if r.Left == nil {
+		return 0
+	}
+	return r.Left.Old
+}
+
+// New is the line's number in the new text, 0 for none.
+func (r Row) New() int {
+	if r.Right == nil {
+		return 0
+	}
+	return r.Right.New
+}
+
 // Difference is what changed between two texts.
 type Difference struct {
 	Blocks         []Block

@@ -32,14 +32,16 @@ type List struct {
 	Guessed error
 }
 
-// Limits of one rendering: far above what public charts take, which is 0.1 s and
-// 10 MB. Memory is of the whole process.
-var limits = engine.Limits{Time: 5 * time.Second, Output: 64 << 20, Memory: 1 << 30}
+// Limits are those of one rendering on a server: far above what public charts take,
+// which is 0.1 s and 10 MB. Memory is of the whole process.
+func Limits() engine.Limits {
+	return engine.Limits{Time: 5 * time.Second, Output: 64 << 20, Memory: 1 << 30}
+}
 
 // Of renders a chart and returns its images. Stopped tells that it took longer than
 // it may: such a chart must not be rendered again, as one goroutine may still
 // be at it.
-func Of(ctx context.Context, c *chart.Chart) (l List, stopped bool) {
+func Of(ctx context.Context, c *chart.Chart, limits engine.Limits) (l List, stopped bool) {
 	out, err := engine.Render(ctx, engine.Input{
 		Chart: c, Limits: limits, SkipSchemaValidation: true,
 		Release: engine.Release{Name: c.Metadata.Name, Namespace: "default", Revision: 1, IsInstall: true},

@@ -9,6 +9,7 @@ package outline
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	goyaml "sigs.k8s.io/yaml/goyaml.v3"
@@ -198,16 +199,21 @@ func (r *reader) source(key, value *goyaml.Node, next int) string {
 		}
 		return "{}"
 	}
-	from := key.Line // the line after the key's
+	from, flow := key.Line, false // the line after the key's
 	if value.Line == key.Line && value.Kind != goyaml.ScalarNode {
 		// Written on the key's own line: {a: b}.
 		line := r.lineAt(key.Line)
 		if at := strings.Index(line, ":"); at >= 0 && value.Style&goyaml.FlowStyle != 0 && next <= key.Line+1 {
 			return strings.TrimSpace(line[at+1:])
 		}
-		from = key.Line - 1
+		from, flow = key.Line-1, true
 	}
-	return dedent(r.lines[min(from, len(r.lines)):max(min(next-1, len(r.lines)), min(from, len(r.lines)))])
+	lines := slices.Clone(r.lines[min(from, len(r.lines)):max(min(next-1, len(r.lines)), min(from, len(r.lines)))])
+	if flow && len(lines) > 0 {
+		_, lines[0], _ = strings.Cut(lines[0], ":")
+		lines[0] = strings.TrimSpace(lines[0])
+	}
+	return dedent(lines)
 }
 
 func (r *reader) lineAt(n int) string {
