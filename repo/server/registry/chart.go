@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -148,29 +147,4 @@ func (g *Registry) storeChart(ctx context.Context, q Request, layer, prov *descr
 	}
 	_, err = g.charts.Put(ctx, u)
 	return err
-}
-
-// Cosigned tells whether there is a cosign signature of a chart's version: under
-// cosign's tag for its manifest, or as a manifest that refers to it. Nothing is
-// verified.
-func (g *Registry) Cosigned(tenant string, e *depot.Entry) bool {
-	name := strings.TrimPrefix(tenant+"/"+e.Name, "/")
-	if !validName(name) {
-		return false
-	}
-	tags, err := g.storedTags(name)
-	if err != nil || len(tags) == 0 {
-		return false // nothing was pushed there
-	}
-	m, err := g.find(Request{Name: name, Tenant: tenant, Chart: e.Name, kind: "manifests", ref: tagOf(e.Version)})
-	if err != nil {
-		return false
-	}
-	if slices.Contains(tags, strings.Replace(m.digest, ":", "-", 1)+".sig") {
-		return true
-	}
-	found, err := g.referrers(Request{Name: name, ref: m.digest})
-	return err == nil && slices.ContainsFunc(found, func(d descriptor) bool {
-		return strings.Contains(d.ArtifactType, "cosign") || strings.Contains(d.ArtifactType, "sigstore")
-	})
 }

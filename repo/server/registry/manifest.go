@@ -32,6 +32,8 @@ type descriptor struct {
 	Size         int64             `json:"size"`
 	Annotations  map[string]string `json:"annotations,omitempty"`
 	ArtifactType string            `json:"artifactType,omitempty"`
+
+	subject string // the digest of what a referrer is about
 }
 
 // document is what the registry needs to know of a manifest or an index.

@@ -66,6 +66,8 @@ type Registry struct {
 	mu      sync.Mutex
 	uploads map[string]*upload // by id; guarded by mu
 
+	signatures map[string]signatures // by repository; guarded by mu
+
 	// repositories are locks, each for those names that hash to it: held while a
 	// manifest, its tags and the parts it names change or are looked at.
 	repositories [256]sync.Mutex
@@ -73,7 +75,7 @@ type Registry struct {
 
 // Open opens a folder, which is made when it is not there.
 func Open(dir string, charts *depot.Depot, log *slog.Logger) (*Registry, error) {
-	g := &Registry{dir: dir, charts: charts, log: log, uploads: map[string]*upload{}}
+	g := &Registry{dir: dir, charts: charts, log: log, uploads: map[string]*upload{}, signatures: map[string]signatures{}}
 	if err := os.RemoveAll(g.tmp()); err != nil {
 		return nil, err
 	}

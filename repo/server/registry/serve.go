@@ -300,7 +300,7 @@ func (g *Registry) serveReferrers(w http.ResponseWriter, r *http.Request, q Requ
 	if _, err := hexOf(q.ref); err != nil {
 		return err
 	}
-	found, err := g.referrers(q)
+	found, err := g.referrers(q, q.ref)
 	if err != nil {
 		return err
 	}
@@ -314,8 +314,9 @@ func (g *Registry) serveReferrers(w http.ResponseWriter, r *http.Request, q Requ
 	return nil
 }
 
-// referrers are the manifests about the one with a digest.
-func (g *Registry) referrers(q Request) ([]descriptor, error) {
+// referrers are the manifests of a repository about the one with a digest, or about
+// any for "".
+func (g *Registry) referrers(q Request, digest string) ([]descriptor, error) {
 	found := []descriptor{}
 	list, err := os.ReadDir(g.path(q.Name, "_manifests"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -323,14 +324,14 @@ func (g *Registry) referrers(q Request) ([]descriptor, error) {
 	}
 	for _, item := range list {
 		m, err := g.readManifest(q, "sha256:"+item.Name())
-		if err != nil || m.Subject == nil || m.Subject.Digest != q.ref {
+		if err != nil || m.Subject == nil || digest != "" && m.Subject.Digest != digest {
 			continue
 		}
 		kind := m.ArtifactType
 		if kind == "" && m.Config != nil {
 			kind = m.Config.MediaType
 		}
-		found = append(found, descriptor{MediaType: m.MediaType, Digest: m.digest, Size: int64(len(m.data)), ArtifactType: kind, Annotations: m.Annotations})
+		found = append(found, descriptor{MediaType: m.MediaType, Digest: m.digest, Size: int64(len(m.data)), ArtifactType: kind, Annotations: m.Annotations, subject: m.Subject.Digest})
 	}
 	return found, nil
 }
