@@ -3,6 +3,7 @@ package release
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"sort"
@@ -117,17 +118,43 @@ func (p Plan) Differences(showSecrets bool) []Difference {
 	return out
 }
 
-// shown is an object without what only the server writes.
+// shown is an object without what only the server writes. The rest is shared with it,
+// but for the tables that maskSecret changes.
 func shown(u *unstructured.Unstructured) map[string]any {
 	if u == nil {
 		return nil
 	}
-	u = u.DeepCopy()
-	delete(u.Object, "status")
-	for _, field := range []string{"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"} {
-		unstructured.RemoveNestedField(u.Object, "metadata", field)
+	out := withoutMetadata(u, "managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
+	delete(out, "status")
+	if isSecret := u.GetKind() == "Secret"; isSecret {
+		ownTables(out, "data", "stringData")
+		if meta, ok := out["metadata"].(map[string]any); ok {
+			ownTables(meta, "annotations")
+		}
 	}
-	return u.Object
+	return out
+}
+
+// withoutMetadata is an object without some fields of its metadata, sharing the rest.
+func withoutMetadata(u *unstructured.Unstructured, fields ...string) map[string]any {
+	out := maps.Clone(u.Object)
+	if meta, ok := out["metadata"].(map[string]any); ok {
+		meta = maps.Clone(meta)
+		for _, field := range fields {
+			delete(meta, field)
+		}
+		out["metadata"] = meta
+	}
+	return out
+}
+
+// ownTables replaces some tables of a table by copies.
+func ownTables(of map[string]any, fields ...string) {
+	for _, field := range fields {
+		if table, ok := of[field].(map[string]any); ok {
+			of[field] = maps.Clone(table)
+		}
+	}
 }
 
 // lastApplied is where client-side apply keeps the whole object, a Secret's values

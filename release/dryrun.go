@@ -46,9 +46,10 @@ func (r *Releases) compare(ctx context.Context, p Plan, o Options) error {
 			if err != nil {
 				return err
 			}
+			u.SetManagedFields(nil) // they may be half of it
 			s.Result = u
 			if s.Action == Update && equality.Semantic.DeepEqual(essence(s.Live), essence(u)) {
-				s.Action = Leave
+				s.Action, s.Result = Leave, nil
 			}
 			return nil
 		})
@@ -61,9 +62,5 @@ const dryRunComplete = "Dry run complete"
 
 // essence is an object without what every write changes.
 func essence(u *unstructured.Unstructured) map[string]any {
-	u = u.DeepCopy()
-	u.SetManagedFields(nil)
-	u.SetResourceVersion("")
-	u.SetGeneration(0)
-	return u.Object
+	return withoutMetadata(u, "managedFields", "resourceVersion", "generation")
 }

@@ -81,7 +81,30 @@ func getLive(ctx context.Context, c Cluster, i *Item) (*unstructured.Unstructure
 	if err != nil {
 		return nil, &ObjectError{Object: i.Ref, Source: i.Source, Err: err}
 	}
-	return asUnstructured(o)
+	u, err := asUnstructured(o)
+	if err != nil {
+		return nil, err
+	}
+	slim(u)
+	return u, nil
+}
+
+// slim drops which fields the managers of an object have, which may be half of it,
+// unless they are taken over from one of them.
+func slim(u *unstructured.Unstructured) {
+	meta, _ := u.Object["metadata"].(map[string]any)
+	entries, _ := meta["managedFields"].([]any)
+	for _, e := range entries {
+		entry, _ := e.(map[string]any)
+		if manager, _ := entry["manager"].(string); isPredecessor(manager) {
+			return
+		}
+	}
+	for _, e := range entries {
+		if entry, ok := e.(map[string]any); ok {
+			delete(entry, "fieldsV1")
+		}
+	}
 }
 
 // collection is the objects of a kind in a namespace.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 	"sigs.k8s.io/yaml"
 
+	"github.com/seed38700745/pkg/chart/plain"
 	"github.com/seed38700745/pkg/release"
 )
 
@@ -72,12 +73,14 @@ type previewed struct {
 // showPreview prints what an operation would do, saves it if asked to, and decides
 // the exit code.
 func (a *app) showPreview(c *connection, result *release.Result, p *preview) error {
-	v := previewed{Operation: result.Verb, Release: result.Release.Name, Namespace: result.Release.Namespace, Steps: result.Steps(p.showSecrets)}
+	v := previewed{Operation: result.Verb, Release: result.Release.Name, Namespace: result.Release.Namespace}
 	if v.Operation != "uninstall" && v.Operation != "repair" {
 		v.Revision = result.Release.Revision
 	}
 	if p.full {
 		v.Steps = result.Plan.Differences(p.showSecrets)
+	} else {
+		v.Steps = result.Steps(p.showSecrets)
 	}
 	if err := a.printPreview(&v, p); err != nil {
 		return err
@@ -312,11 +315,15 @@ func yamlLines(o map[string]any) []string {
 	if o == nil {
 		return nil
 	}
-	data, err := yaml.Marshal(o)
-	if err != nil {
-		return []string{err.Error()}
+	text, ok := plain.Marshal(o)
+	if !ok {
+		data, err := yaml.Marshal(o)
+		if err != nil {
+			return []string{err.Error()}
+		}
+		text = strings.TrimSuffix(string(data), "\n")
 	}
-	return strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+	return strings.Split(text, "\n")
 }
 
 // previewHelp words the help of an operation's command that only shows it.
