@@ -122,8 +122,10 @@ func keepCredentials(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// client returns the client for an access; connections are shared and reused.
+// client returns the client for an access; connections are shared and reused. Whoever
+// is about to use the network clears what killed downloads left.
 func (r *Resolver) client(a Access) (*http.Client, error) {
+	r.sweep.Do(r.removeLeft)
 	a.Username, a.Password, a.Token, a.PassCredentialsAll = "", "", "", false // said in the request
 	if c, ok := r.clients.Load(a); ok {
 		return c.(*http.Client), nil

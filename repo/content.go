@@ -33,6 +33,14 @@ func (r *Resolver) refFile(ref string) string {
 	return filepath.Join(r.CacheDir, "refs", hexSum([]byte(ref)))
 }
 
+// removeLeft removes what killed processes left in the cache. What cannot be removed
+// does not matter: writing says so.
+func (r *Resolver) removeLeft() {
+	for _, dir := range []string{r.CacheDir, filepath.Join(r.CacheDir, "content"), filepath.Join(r.CacheDir, "refs")} {
+		_ = removePending(dir)
+	}
+}
+
 // kept returns the content with a SHA-256; false when it is not there or damaged.
 func (r *Resolver) kept(sum string) ([]byte, bool) {
 	if !sha256Hex().MatchString(sum) {

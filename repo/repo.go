@@ -62,6 +62,7 @@ type Resolver struct {
 
 	refreshed sync.Map // URL and credentials -> func() error: updates of unlisted repositories
 	clients   sync.Map // Access without credentials -> *http.Client
+	sweep     sync.Once
 }
 
 // Request asks for a chart.

@@ -19,7 +19,8 @@ import (
 // SearchQuery selects charts of the known repositories.
 type SearchQuery struct {
 	Words    []string // all must occur in name, description or keywords
-	Regexp   bool     // Words are one regular expression
+	Regexp   bool     // Words are one regular expression, for each of these texts
+	OneText  bool     // the regular expression is for all texts in one line, as Helm's
 	Version  string   // constraint
 	Versions bool     // every version, not just the newest
 	Devel    bool     // prereleases too
@@ -147,7 +148,16 @@ func (q SearchQuery) matcher() (func(name, full string, e *localindex.Entry) int
 			return nil, err
 		}
 		return func(name, full string, e *localindex.Entry) int {
-			for i, text := range places(name, full, e) {
+			texts := places(name, full, e)
+			if q.OneText {
+				line := strings.Join(texts[:], "\v")
+				at := re.FindStringIndex(line)
+				if at == nil {
+					return -1
+				}
+				return strings.Count(line[:at[0]], "\v")
+			}
+			for i, text := range texts {
 				if re.MatchString(text) {
 					return i
 				}

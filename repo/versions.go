@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/seed38700745/pkg/repo/localindex"
@@ -48,7 +49,7 @@ func (r *Resolver) allVersions(ctx context.Context, req *Request) ([]localindex.
 		return r.tagsOf(ctx, req.Ref, req.Access)
 	}
 	repoName, name, ok := strings.Cut(req.Ref, "/")
-	if !ok || strings.Contains(req.Ref, "://") {
+	if !ok || strings.Contains(req.Ref, "://") || strings.HasPrefix(req.Ref, ".") || filepath.IsAbs(req.Ref) {
 		return nil, fmt.Errorf("%s: versions are listed of repository/chart or oci://HOST/PATH/CHART", req.Ref)
 	}
 	builtIn, err := r.isBuiltIn(repoName)

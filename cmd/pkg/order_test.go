@@ -8,7 +8,7 @@ import (
 )
 
 // writeChart makes a chart of files, by path.
-func writeChart(t *testing.T, name string, files map[string]string) string {
+func writeChart(t testing.TB, name string, files map[string]string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), name)
 	files["Chart.yaml"] = "apiVersion: v2\nname: " + name + "\nversion: 1.0.0\n"

@@ -68,7 +68,7 @@ func runSearch(a *app, o *searchOptions, words []string) error {
 		if len(words) > 0 {
 			o.query.Words = []string{strings.Join(words, " ")}
 		}
-		r.Bundled = nil
+		o.query.OneText, r.Bundled = true, nil
 		if list, err := r.Repositories(); err != nil {
 			return err
 		} else if len(list) == 0 {
