@@ -164,18 +164,7 @@ func TestRegistryProtocol(t *testing.T) {
 
 func helm(t testing.TB) func(args ...string) string {
 	t.Helper()
-	path, err := exec.LookPath("helm")
-	if err != nil {
-		if path, err = filepath.Abs("../../bin/tools/helm"); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := os.Stat(path); err != nil {
-			if os.Getenv("CI") == "true" {
-				t.Fatal("no helm: make tools builds it")
-			}
-			t.Skip("no helm: make tools builds it")
-		}
-	}
+	path := tool(t, "helm")
 	dir := t.TempDir()
 	return func(args ...string) string {
 		t.Helper()

@@ -101,6 +101,12 @@ func (g *Registry) unknown(q Request) error {
 	return &Error{http.StatusNotFound, "MANIFEST_UNKNOWN", fmt.Sprintf("%s: %s is not known", q.Name, q.ref)}
 }
 
+// isUnknown tells that something is not here, rather than that it cannot be read.
+func isUnknown(err error) bool {
+	var known *Error
+	return errors.As(err, &known) && known.Status == http.StatusNotFound
+}
+
 // readManifest returns a stored manifest.
 func (g *Registry) readManifest(q Request, digest string) (*manifest, error) {
 	hex, err := hexOf(digest)
@@ -122,8 +128,7 @@ func (g *Registry) readManifest(q Request, digest string) (*manifest, error) {
 func (g *Registry) find(q Request) (*manifest, error) {
 	if strings.Contains(q.ref, ":") {
 		m, err := g.readManifest(q, q.ref)
-		var known *Error
-		if errors.As(err, &known) && known.Status == http.StatusNotFound {
+		if isUnknown(err) {
 			return g.chartByDigest(q)
 		}
 		return m, err
@@ -203,8 +208,11 @@ func (g *Registry) checkParts(q Request, m *manifest) error {
 			continue
 		}
 		f, err := g.openBlob(q, d.Digest)
-		if err != nil {
+		if isUnknown(err) {
 			return &Error{http.StatusNotFound, "MANIFEST_BLOB_UNKNOWN", fmt.Sprintf("blob %s is not here", d.Digest)}
+		}
+		if err != nil {
+			return err
 		}
 		if err := f.Close(); err != nil {
 			return err
@@ -213,8 +221,12 @@ func (g *Registry) checkParts(q Request, m *manifest) error {
 	for _, d := range m.Manifests {
 		part := q
 		part.ref = d.Digest
-		if _, err := g.find(part); err != nil {
+		_, err := g.find(part)
+		if isUnknown(err) {
 			return &Error{http.StatusNotFound, "MANIFEST_UNKNOWN", fmt.Sprintf("manifest %s is not here", d.Digest)}
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil

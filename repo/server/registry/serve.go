@@ -235,7 +235,7 @@ func (g *Registry) serveTags(w http.ResponseWriter, r *http.Request, q Request) 
 		one := q
 		one.ref = tag
 		_, err := g.find(one) // a chart may have been deleted in the depot
-		return err != nil
+		return isUnknown(err)
 	})
 	for _, e := range g.charts.Versions(q.Tenant, q.Chart) {
 		tags = append(tags, tagOf(e.Version))
