@@ -31,8 +31,7 @@ func (s *Server) serveRegistry(w *recorder, r *http.Request) {
 	}
 	err = s.registry.Serve(w, r, q, mayPull)
 	if err != nil {
-		var known *registry.Error
-		if !errors.As(err, &known) {
+		if registry.AsError(err).Status >= http.StatusInternalServerError {
 			s.config.Log.Error("registry", "path", r.URL.Path, "error", err)
 		}
 		registry.WriteError(w, err)

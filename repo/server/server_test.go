@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -340,6 +341,7 @@ func TestBadInput(t *testing.T) {
 		{"form that is none", "/api/charts", good, "multipart/form-data; boundary=x"},
 		{"prov that is none", "/api/prov", good, ""},
 	}
+	before := contents(t, c.Data)
 	for _, tc := range cases {
 		w, body := ask(t, "POST", base+tc.path, tc.body, "Content-Type", tc.kind)
 		var answer struct{ Error string }
@@ -358,9 +360,8 @@ func TestBadInput(t *testing.T) {
 	if x := readIndex(t, base); len(x.Entries) != 0 {
 		t.Errorf("stored: %v", x)
 	}
-	left, err := filepath.Glob(filepath.Join(c.Data, ".pkg", "tmp", "*"))
-	if err != nil || len(left) != 0 {
-		t.Errorf("left behind: %v %v", left, err)
+	if after := contents(t, c.Data); !slices.Equal(before, after) {
+		t.Errorf("left behind: %v", after)
 	}
 }
 

@@ -198,26 +198,34 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
-// WriteError answers with an error; others than *Error are shown without detail.
-func WriteError(w http.ResponseWriter, err error) {
+// AsError finds the answer that an error means; others than *Error and the depot's are
+// shown without detail.
+func AsError(err error) *Error {
 	var e *Error
 	switch {
 	case errors.As(err, &e):
+		return e
 	case errors.Is(err, depot.ErrExists):
-		e = &Error{http.StatusConflict, "DENIED", err.Error()}
+		return &Error{http.StatusConflict, "DENIED", err.Error()}
 	case errors.Is(err, depot.ErrNotFound):
-		e = &Error{http.StatusNotFound, "MANIFEST_UNKNOWN", err.Error()}
-	case errors.Is(err, depot.ErrInvalid), errors.Is(err, depot.ErrTooLarge), errors.Is(err, depot.ErrLimit):
-		e = &Error{http.StatusBadRequest, "MANIFEST_INVALID", err.Error()}
+		return &Error{http.StatusNotFound, "MANIFEST_UNKNOWN", err.Error()}
+	case errors.Is(err, depot.ErrTooLarge):
+		return &Error{http.StatusRequestEntityTooLarge, "SIZE_INVALID", err.Error()}
+	case errors.Is(err, depot.ErrInvalid), errors.Is(err, depot.ErrLimit):
+		return &Error{http.StatusBadRequest, "MANIFEST_INVALID", err.Error()}
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-		e = &Error{http.StatusInsufficientStorage, "UNKNOWN", "the server's disk is full"}
-	default:
-		e = &Error{http.StatusInternalServerError, "UNKNOWN", "the server could not do it; its log says why"}
+		return &Error{http.StatusInsufficientStorage, "UNKNOWN", "the server's disk is full"}
 	}
+	return &Error{http.StatusInternalServerError, "UNKNOWN", "the server could not do it; its log says why"}
+}
+
+// WriteError answers with what AsError says.
+func WriteError(w http.ResponseWriter, err error) {
 	type item struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
 	}
+	e := AsError(err)
 	writeJSON(w, e.Status, map[string][]item{"errors": {{e.Code, e.Message}}})
 }
 
