@@ -137,20 +137,28 @@ func (m *maker) document(t types.MediaType, v any) (v1.Descriptor, error) {
 	return m.add(t, data)
 }
 
+// manifestOf describes the manifest of an image of the folder.
+func (m *maker) manifestOf(i Image) (v1.Descriptor, error) {
+	digest, err := v1.NewHash(i.Digest)
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	info, err := os.Stat(m.path(digest.Hex))
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	return v1.Descriptor{Digest: digest, Size: info.Size()}, nil
+}
+
 // image describes an image of the folder.
 func (m *maker) image(ctx context.Context, b *Bundle, i Image) (Image, v1.Descriptor, time.Time, error) {
 	fail := func(err error) (Image, v1.Descriptor, time.Time, error) {
 		return i, v1.Descriptor{}, time.Time{}, fmt.Errorf("image %s: %w", i.Name, err)
 	}
-	digest, err := v1.NewHash(i.Digest)
+	d, err := m.manifestOf(i)
 	if err != nil {
 		return fail(err)
 	}
-	info, err := os.Stat(m.path(digest.Hex))
-	if err != nil {
-		return fail(err)
-	}
-	d := v1.Descriptor{Digest: digest, Size: info.Size()}
 	blobs, manifest, err := b.blobsOf(ctx, d, i.Name)
 	if err != nil {
 		return fail(err)

@@ -17,6 +17,34 @@ import (
 // Pushable is the bundle as an image index, which a registry takes as one thing.
 func (b *Bundle) Pushable(ctx context.Context) v1.ImageIndex { return &pushable{ctx, b} }
 
+// FromFolder is an image whose blobs are in a folder, as they are for [Create]: what it
+// has for one platform or, the other being nil, for several.
+func FromFolder(ctx context.Context, folder string, i Image) (v1.Image, v1.ImageIndex, error) {
+	fail := func(err error) (v1.Image, v1.ImageIndex, error) {
+		return nil, nil, fmt.Errorf("image %s: %w", i.Name, err)
+	}
+	m := &maker{folder: folder}
+	b := &Bundle{open: m.open}
+	d, err := m.manifestOf(i)
+	if err != nil {
+		return fail(err)
+	}
+	if b.raw, err = b.read(ctx, d, "the manifest of image "+i.Name, maxDocument); err != nil {
+		return fail(err)
+	}
+	if err := json.Unmarshal(b.raw, &b.index); err != nil {
+		return fail(err)
+	}
+	if b.index.Manifests != nil {
+		return nil, b.Pushable(ctx), nil
+	}
+	img, err := b.imageOf(ctx, d, "image "+i.Name)
+	if err != nil {
+		return fail(err)
+	}
+	return img, nil, nil
+}
+
 // Image is one of the bundle's images.
 func (b *Bundle) Image(ctx context.Context, i Image) (v1.Image, error) {
 	d, err := b.image(i)
@@ -57,7 +85,13 @@ type pushable struct {
 	b   *Bundle
 }
 
-func (p *pushable) MediaType() (types.MediaType, error)         { return types.OCIImageIndex, nil }
+func (p *pushable) MediaType() (types.MediaType, error) {
+	if p.b.index.MediaType == "" {
+		return types.OCIImageIndex, nil
+	}
+	return p.b.index.MediaType, nil
+}
+
 func (p *pushable) Digest() (v1.Hash, error)                    { return partial.Digest(p) }
 func (p *pushable) Size() (int64, error)                        { return partial.Size(p) }
 func (p *pushable) RawManifest() ([]byte, error)                { return p.b.raw, nil }
@@ -69,7 +103,7 @@ func (p *pushable) missing(h v1.Hash) error                     { return fmt.Err
 func (p *pushable) Image(h v1.Hash) (v1.Image, error) {
 	for _, d := range p.b.index.Manifests {
 		if d.Digest == h {
-			return p.b.imageOf(p.ctx, d, firstOf(d.Annotations[ociName], "the bundle"))
+			return p.b.imageOf(p.ctx, d, firstOf(d.Annotations[ociName], d.Digest.String()))
 		}
 	}
 	return nil, p.missing(h)

@@ -83,7 +83,11 @@ func (r *Resolver) download(ctx context.Context, l located) (*Archive, error) {
 	if l.provenance {
 		target := l.url + ".prov"
 		if a.Provenance, _, err = r.fetchKept(ctx, target, l.access, maxFileSize); err != nil {
-			return nil, fmt.Errorf("failed to fetch provenance %q: %w", redacted(target), err)
+			err = fmt.Errorf("failed to fetch provenance %q: %w", redacted(target), err)
+			if missingProvenance(err) {
+				err = noProvenance{err}
+			}
+			return nil, err
 		}
 	}
 	if data, ok := r.kept(l.digest); ok {

@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -50,4 +51,22 @@ func (r *Resolver) Artifact(ctx context.Context, ref string, access Access) (*Ar
 	}
 	a.Options = source.options
 	return a, nil
+}
+
+// Send sends a request with the access's credentials, as this package's own are sent.
+// The caller closes the answer's body, whatever its status.
+func (r *Resolver) Send(req *http.Request, access Access) (*http.Response, error) {
+	client, err := r.client(access)
+	if err != nil {
+		return nil, err
+	}
+	if r.UserAgent != "" {
+		req.Header.Set("User-Agent", r.UserAgent)
+	}
+	access.authorize(req)
+	answer, err := client.Do(req)
+	if err != nil {
+		return nil, plainHTTPError(err)
+	}
+	return answer, nil
 }

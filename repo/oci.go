@@ -124,7 +124,7 @@ func (s *registrySource) pull(ref name.Reference, req Request) (*Archive, error)
 	}
 	out.Name = chart.ArchiveName(c)
 	if req.Provenance && out.Provenance == nil {
-		return nil, fmt.Errorf("failed to fetch provenance %q", out.Ref+".prov")
+		return nil, noProvenance{fmt.Errorf("failed to fetch provenance %q", out.Ref+".prov")}
 	}
 	return out, nil
 }

@@ -56,6 +56,8 @@ type Resolver struct {
 	// Offline forbids every use of the network: what is not cached is an
 	// [OfflineError].
 	Offline bool
+	// Passing keeps what is fetched out of the cache: it is on its way to elsewhere.
+	Passing bool
 	// Progress, if set, is told how many bytes of an answer were read, of how many (-1
 	// when the server does not say). It is called by several goroutines.
 	Progress func(url string, read, size int64)
@@ -185,7 +187,7 @@ func (r *Resolver) pull(ctx context.Context, req Request) (*Archive, error) {
 	}
 	if ref.bundled != nil {
 		if req.Provenance {
-			return nil, fmt.Errorf("chart %s: the charts that come with pkg are part of the program and have no signatures", req.Ref)
+			return nil, noProvenance{fmt.Errorf("chart %s: the charts that come with pkg are part of the program and have no signatures", req.Ref)}
 		}
 		return pack(ref.bundled)
 	}

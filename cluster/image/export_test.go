@@ -13,7 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/seed38700745/pkg/cluster/cri"
 )
@@ -29,7 +33,7 @@ func TestExport(t *testing.T) {
 		}
 		return nil, nil
 	}})
-	got, err := s.Export(t.Context(), host+"/team/app:1", func(cri.ImageProgress) {})
+	got, err := s.Export(t.Context(), host+"/team/app:1", ExportOptions{}, func(cri.ImageProgress) {})
 	if err != nil || got.Name != host+"/team/app:1" || got.Origin != "pulled from "+host+"/team/app:1" {
 		t.Fatalf("%+v, %v", got, err)
 	}
@@ -43,11 +47,48 @@ func TestExport(t *testing.T) {
 	if all, err := s.List(); err != nil || len(all) > 0 {
 		t.Errorf("the store lists %v, %v", all, err)
 	}
-	if _, err := s.Export(t.Context(), "nowhere:1", func(cri.ImageProgress) {}); err == nil || !strings.Contains(err.Error(), "image nowhere:1: ") {
+	same := open(t, Config{})
+	if again, err := same.Export(t.Context(), host+"/team/app:1", ExportOptions{Known: got.Digest}, func(cri.ImageProgress) {}); err != nil || again != got {
+		t.Errorf("known: %+v, %v", again, err)
+	}
+	if found, _ := os.ReadDir(same.path("blobs", "sha256")); len(found) > 0 {
+		t.Errorf("blobs of a known image: %v", found)
+	}
+	if _, err := s.Export(t.Context(), "nowhere:1", ExportOptions{}, func(cri.ImageProgress) {}); err == nil || !strings.Contains(err.Error(), "image nowhere:1: ") {
 		t.Errorf("no registry: %v", err)
 	}
-	if _, err := s.Export(t.Context(), "UPPER", func(cri.ImageProgress) {}); !errors.Is(err, ErrInvalidName) {
+	if _, err := s.Export(t.Context(), "UPPER", ExportOptions{}, func(cri.ImageProgress) {}); !errors.Is(err, ErrInvalidName) {
 		t.Errorf("no name: %v", err)
+	}
+}
+
+// TestExportWhole: an image of two platforms comes with its index.
+func TestExportWhole(t *testing.T) {
+	host := serve(t, nil)
+	one, two := imageWith(t, v1.Config{}, layerOf(t, regular("a", "a"))), imageWith(t, v1.Config{}, layerOf(t, regular("b", "b")))
+	index := mutate.AppendManifests(empty.Index,
+		mutate.IndexAddendum{Add: one, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}}},
+		mutate.IndexAddendum{Add: two, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "arm64"}}})
+	ref, err := name.NewTag(host + "/both:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.WriteIndex(ref, index); err != nil {
+		t.Fatal(err)
+	}
+	want, err := index.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for whole, blobs := range map[bool]int{false: 3, true: 7} {
+		s := open(t, Config{Arch: "amd64"})
+		got, err := s.Export(t.Context(), ref.Name(), ExportOptions{Whole: whole}, func(cri.ImageProgress) {})
+		if err != nil || (got.Digest == want.String()) != whole {
+			t.Errorf("whole %v: %+v, %v", whole, got, err)
+		}
+		if found, err := os.ReadDir(s.path("blobs", "sha256")); err != nil || len(found) != blobs {
+			t.Errorf("whole %v: %d blobs, %v; want %d", whole, len(found), err, blobs)
+		}
 	}
 }
 

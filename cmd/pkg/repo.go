@@ -21,7 +21,7 @@ import (
 func newRepoCommand(a *app) *cobra.Command {
 	cmd := a.group("repo", "add, list, remove, update, and index chart repositories",
 		newRepoAddCommand(a), newRepoListCommand(a), newRepoRemoveCommand(a), newRepoUpdateCommand(a), newRepoIndexCommand(a),
-		newRepoImportCommand(a), newRepoPolicyCommand(a), newRepoServeCommand(a))
+		newRepoImportCommand(a), newRepoMirrorCommand(a), newRepoPolicyCommand(a), newRepoServeCommand(a))
 	cmd.Long = `Chart repositories. Those that come with pkg need no adding: bundled/ is always
 there, and stable/ means the same until a repository of that name is added.`
 	return cmd

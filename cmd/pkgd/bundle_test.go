@@ -330,3 +330,35 @@ func TestBundleFullDisk(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 }
+
+// TestMirrorWithImages copies a chart with its image to pkg repo serve, and installs both
+// from there on a machine that can build nothing.
+func TestMirrorWithImages(t *testing.T) {
+	here := newMachine(t)
+	host := serveRepo(t, here)
+	file := filepath.Join(t.TempDir(), "registries.yaml")
+	args := []string{"repo", "mirror", "stable", "http://" + host, "--chart", "nginx", "--with-images", "--registries-file", file}
+	if out := here.pkg(args...); !strings.Contains(out, "copied 1 ") || !strings.Contains(out, " 1 image") {
+		t.Errorf("mirror: %s", out)
+	}
+	if again := here.try("pkg", args...); again.code != 0 || !strings.Contains(again.stdout, "copied 0 ") || strings.Contains(again.stderr, "pushing") {
+		t.Errorf("again: exit code %d\n%s%s", again.code, again.stdout, again.stderr)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(text), "http://"+host+"/images/docker.io") {
+		t.Fatalf("registries file: %s, %v", text, err)
+	}
+	m := bare(t)
+	if err := errors.Join(os.MkdirAll(m.home, 0o755), os.WriteFile(filepath.Join(m.home, "registries.yaml"), text, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	m.pkg("repo", "add", "team", "http://"+host)
+	m.pkg("install", "team/nginx")
+	var images []struct{ Name, Origin string }
+	if err := json.Unmarshal([]byte(m.pkg("image", "ls", "-o", "json")), &images); err != nil {
+		t.Fatal(err)
+	}
+	if len(images) != 1 || images[0].Name != "docker.io/library/nginx:1.22" || strings.Contains(images[0].Origin, "built") {
+		t.Errorf("images %+v", images)
+	}
+}

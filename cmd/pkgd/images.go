@@ -65,7 +65,7 @@ func exportImages(ctx context.Context, in io.Reader, out io.Writer) error {
 		return lines.Encode(l)
 	}
 	for _, name := range asked.Names {
-		found, err := s.Export(ctx, name, func(p cri.ImageProgress) {
+		found, err := s.Export(ctx, name, image.ExportOptions{Known: asked.Known[name], Whole: asked.Whole}, func(p cri.ImageProgress) {
 			_ = say(imageexport.Line{Progress: &p}) // who does not listen gets the image's line, or an error there
 		})
 		line := imageexport.Line{Image: &imageexport.Image{Asked: name, Name: found.Name, Digest: found.Digest, Origin: found.Origin}}

@@ -14,11 +14,17 @@ type Request struct {
 	// the image cache, whose files are then linked and not copied.
 	Folder       string `json:"folder"`
 	Architecture string `json:"architecture,omitempty"` // Go's name; this machine's if empty
+	// Whole takes images of several platforms as they are, with their index; else it is
+	// the image of the architecture.
+	Whole bool `json:"whole,omitempty"`
 	// Registries is a registries.yaml, Credentials are files of Docker's format; they
 	// need not exist.
 	Registries     string   `json:"registries,omitempty"`
 	Credentials    []string `json:"credentials,omitempty"`
 	NoSubstitution bool     `json:"noSubstitution,omitempty"`
+	// Known are digests, by names of the request: an image that turns out to have it
+	// is named in the answer, but its blobs are not fetched.
+	Known map[string]string `json:"known,omitempty"`
 	// KeepGoing makes an image that cannot be had a Line with Failed, not the end.
 	KeepGoing bool `json:"keepGoing,omitempty"`
 }
@@ -30,11 +36,11 @@ type Line struct {
 	Failed   *Failure           `json:"failed,omitempty"`
 }
 
-// Image is one whose blobs are in the folder.
+// Image is one whose blobs are in the folder, unless its digest was known.
 type Image struct {
 	Asked  string `json:"asked"`  // the name as in the request
 	Name   string `json:"name"`   // in full, "docker.io/library/nginx:1.22"
-	Digest string `json:"digest"` // of its manifest, which is in the folder
+	Digest string `json:"digest"` // of its manifest or index, which is in the folder
 	Origin string `json:"origin"` // where it came from, for people
 }
 
