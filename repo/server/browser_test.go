@@ -59,15 +59,19 @@ func newTab(t *testing.T, b *browser.Browser, l browser.Look) *browser.Tab {
 	return tab
 }
 
-// looks are the two widths, in both colour schemes.
+// looks are the two widths, in both colour schemes, and one without script.
 var looks = []browser.Look{
 	{Width: 1280, Height: 900}, {Width: 1280, Height: 900, Dark: true}, {Width: 390, Height: 844}, {Width: 390, Height: 844, Dark: true},
+	{Width: 390, Height: 844, NoScript: true},
 }
 
 func lookName(l browser.Look) string {
 	scheme := "light"
 	if l.Dark {
 		scheme = "dark"
+	}
+	if l.NoScript {
+		scheme += "-noscript"
 	}
 	return fmt.Sprintf("%d-%s", l.Width, scheme)
 }
@@ -101,8 +105,11 @@ func packBundled(t testing.TB, name, version string, edit func(f *chart.File)) [
 // exhibition is a server with charts for every kind of page.
 func exhibition(t *testing.T) string {
 	t.Helper()
-	c := server.Config{}
+	c := server.Config{Data: t.TempDir()}
 	open(&c)
+	if err := os.Mkdir(filepath.Join(c.Data, "empty"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	base, _ := start(t, c)
 	push(t, base, packBundled(t, "mysql", "", nil))
 	push(t, base, packBundled(t, "mysql", "0.9.0", func(f *chart.File) {
@@ -132,6 +139,7 @@ var kinds = []struct {
 	{"templates", "/-/mysql/1.1.0/templates", 0}, {"dependencies", "/-/wordpress/1.0.0/dependencies", 0},
 	{"images", "/-/mysql/1.1.0/images", 0}, {"versions", "/-/mysql/1.1.0/versions", 0}, {"diff", "/-/mysql/1.1.0/diff", 0},
 	{"diff-side", "/-/mysql/1.1.0/diff?view=side", 0}, {"missing", "/-/no-such-chart", 404},
+	{"empty", "/empty/", 0}, {"no-readme", "/-/small-01", 0}, {"no-images", "/-/small-01/1.0.0/images", 0}, {"only-version", "/-/small-01/1.0.0/diff", 0},
 }
 
 // Every kind of page, at two widths and in both colour schemes: nothing sticks out,
@@ -145,6 +153,7 @@ func TestBrowserPages(t *testing.T) {
 	}
 	base := exhibition(t)
 	eventually(t, base+"/-/mysql/1.1.0/images", "docker.io")
+	eventually(t, base+"/-/small-01/1.0.0/images", "No images")
 	for i, l := range looks {
 		t.Run(lookName(l), func(t *testing.T) {
 			tab := newTab(t, b, l)

@@ -204,6 +204,10 @@ func (s *Server) serveFile(w *recorder, r *http.Request, tenant, file string) {
 		return
 	}
 	f, e, err := s.charts.OpenFile(tenant, file)
+	if errors.Is(err, depot.ErrNotFound) {
+		s.refuse(w, r, http.StatusNotFound, err.Error())
+		return
+	}
 	if err != nil {
 		s.writeFailure(w, err)
 		return

@@ -55,14 +55,20 @@ func (p *Page) serveChart(w http.ResponseWriter, r *http.Request, f frame, rest 
 		p.missing(w, r, f)
 		return
 	}
-	a, err := p.archive(r.Context(), f.Tenant, e)
-	switch {
-	case errors.Is(err, depot.ErrNotFound): // deleted a moment ago
-		p.missing(w, r, f)
-		return
-	case err != nil:
+	meta, err := e.Metadata()
+	if err != nil {
 		p.failed(w, r, f, err)
 		return
+	}
+	a := &archive{}
+	if needsArchive(at, meta) {
+		if a, err = p.archive(r.Context(), f.Tenant, e); errors.Is(err, depot.ErrNotFound) { // deleted a moment ago
+			p.missing(w, r, f)
+			return
+		} else if err != nil {
+			p.failed(w, r, f, err)
+			return
+		}
 	}
 	if at == "files" {
 		p.serveFile(w, r, f, a, file)
@@ -70,11 +76,6 @@ func (p *Page) serveChart(w http.ResponseWriter, r *http.Request, f frame, rest 
 	}
 	if file != "" && at != "templates" {
 		p.missing(w, r, f)
-		return
-	}
-	meta, err := e.Metadata()
-	if err != nil {
-		p.failed(w, r, f, err)
 		return
 	}
 	readRequirements(meta, a)
@@ -103,6 +104,11 @@ func (p *Page) serveChart(w http.ResponseWriter, r *http.Request, f frame, rest 
 	default:
 		p.missing(w, r, f)
 	}
+}
+
+// needsArchive tells whether a page shows more than the index knows.
+func needsArchive(tab string, meta *chart.Metadata) bool {
+	return meta.APIVersion == "v1" || tab != "versions" && tab != "images"
 }
 
 // writeChart answers with one of a chart's pages; data embeds v.

@@ -139,7 +139,9 @@ func changed(before, after *archive) []diffPart {
 		}
 	}
 	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
+	names = slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == chart.ValuesfileName })
+	// values.yaml before its schema, as people look for it first.
+	for _, name := range slices.Insert(names, 0, chart.ValuesfileName) {
 		at := slices.IndexFunc(parts, func(p diffPart) bool { return p.Name == sortOf(name) })
 		if at < 0 {
 			continue
