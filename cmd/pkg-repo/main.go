@@ -139,9 +139,9 @@ func check(c server.Config) error {
 	return nil
 }
 
-// memoryGoal keeps the heap of a large folder near what it holds: the index of 20,000
-// versions is 40 MB that live long, which Go would let grow to twice as much.
-const memoryGoal = 50 // percent, see GOGC
+// memoryGoal keeps the heap of a large folder near what it holds: 40 MB of 20,000
+// versions live long, which Go would let grow to twice as much.
+const memoryGoal = 75 // percent, see GOGC
 
 func serve(ctx context.Context, c server.Config, talk io.Writer) (err error) {
 	if os.Getenv("GOGC") == "" {

@@ -73,7 +73,7 @@ func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // a name with dots cannot leave its folder.
 func (s *Server) route(w *recorder, r *http.Request) {
 	p := r.URL.Path
-	if clean := path.Clean("/" + p); clean != p && clean+"/" != p || strings.Contains(p, "\x00") {
+	if clean := path.Clean(p); !strings.HasPrefix(p, "/") || clean != p && clean+"/" != p || strings.Contains(p, "\x00") {
 		s.refuse(w, r, http.StatusBadRequest, "bad path")
 		return
 	}
@@ -200,6 +200,16 @@ func (s *Server) serveFile(w *recorder, r *http.Request, tenant, file string) {
 			defer func() { _ = c.release() }() // the client may have gone
 		}
 		s.fileHead(w, r, file, small.Entry, small.Same)
+		if !asksForPart(r) {
+			h := w.Header()
+			h.Set("Accept-Ranges", "bytes")
+			h.Set("Last-Modified", small.Modified.UTC().Format(http.TimeFormat))
+			h.Set("Content-Length", strconv.Itoa(len(small.Data)))
+			if r.Method == http.MethodGet {
+				_, _ = w.Write(small.Data) // the client may have gone
+			}
+			return
+		}
 		http.ServeContent(w, r, "", small.Modified, bytes.NewReader(small.Data))
 		return
 	}
@@ -221,6 +231,16 @@ func (s *Server) serveFile(w *recorder, r *http.Request, tenant, file string) {
 	// Overwritten a moment ago, the file is not yet the index's.
 	s.fileHead(w, r, file, e, info.Size() == e.Size && info.ModTime().Equal(e.Created))
 	http.ServeContent(w, r, "", info.ModTime(), f)
+}
+
+// asksForPart tells whether the answer to a request may be less than the whole content.
+func asksForPart(r *http.Request) bool {
+	for name := range r.Header {
+		if name == "Range" || strings.HasPrefix(name, "If-") {
+			return true
+		}
+	}
+	return false
 }
 
 // fileHead sets the headers of a chart, or of its provenance; known says that its content

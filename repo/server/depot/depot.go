@@ -12,7 +12,7 @@
 // folder synced), and only then does the index name it; Delete takes a chart out of
 // the index before its file goes. Uploads at the same time share the sync of
 // their folder. The cost of an upload depends on that chart only: the index is
-// kept as one piece for each chart name, plain and compressed, and put together
+// kept as one compressed piece for each chart name, and put together
 // when somebody asks for it.
 //
 // Caveats: a chart that is overwritten gets its new content a moment before the

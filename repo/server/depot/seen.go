@@ -3,7 +3,6 @@ package depot
 import (
 	"bufio"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"hash/crc32"
 	"io/fs"
@@ -20,9 +19,8 @@ import (
 //
 //	uint32 length of the rest, uint32 its crc32, both little endian
 //	uvarint: archive's size, inode, modification time in ns, 1 for deprecated
-//	sha256 of the archive, 32 bytes
-//	uvarint length and text: tenant, file, name, version, description, app version,
-//	keywords joined by NUL
+//	uvarint length of each text, then the texts: tenant, file, name, version, digest,
+//	description, app version, keywords joined by NUL
 //	the entry's JSON
 //
 // It is a cache and never synced. Records are read up to the first one that does not
@@ -40,7 +38,7 @@ type seenLog struct {
 }
 
 // seenFormat changes with the format of records.
-const seenFormat = "pkg index 2\n"
+const seenFormat = "pkg index 3\n"
 
 // seenHead is a record's length and checksum, in bytes.
 const seenHead = 8
@@ -113,23 +111,41 @@ func readSeen(data []byte) (tenant string, e *Entry, size int) {
 		return "", nil, 0
 	}
 	r := seenReader{data: data[seenHead : seenHead+length]}
-	e = &Entry{
-		Size: int64(r.number()), inode: r.number(), Created: time.Unix(0, int64(r.number())).UTC(), Deprecated: r.number() == 1,
-		Digest: hex.EncodeToString(r.take(32)),
-	}
+	e = &Entry{Size: int64(r.number()), inode: r.number(), Created: time.Unix(0, int64(r.number())).UTC(), Deprecated: r.number() == 1}
 	var words string
-	for _, text := range []*string{&tenant, &e.File, &e.Name, &e.Version, &e.Description, &e.AppVersion, &words} {
-		*text = string(r.take(r.number()))
+	texts := e.texts(&tenant, &words)
+	var lengths [seenTexts]uint64
+	total := uint64(0)
+	for i := range texts {
+		lengths[i] = min(r.number(), uint64(length))
+		total += lengths[i]
+	}
+	// One string for all: many thousands of entries live long, and each is less to look
+	// through when memory is collected.
+	all := string(r.take(total))
+	if r.bad {
+		return "", nil, 0
+	}
+	for i, text := range texts {
+		*text, all = all[:lengths[i]], all[lengths[i]:]
 	}
 	e.JSON = r.data
 	if words != "" {
 		e.Keywords = strings.Split(words, "\x00")
 	}
 	var err error
-	if e.semver, err = semver.NewVersion(e.Version); err != nil || r.bad {
+	if e.semver, err = semver.NewVersion(e.Version); err != nil {
 		return "", nil, 0
 	}
 	return tenant, e, seenHead + length
+}
+
+// seenTexts is how many texts a record has.
+const seenTexts = 8
+
+// texts are where a record's texts belong, in their order.
+func (e *Entry) texts(tenant, words *string) [seenTexts]*string {
+	return [...]*string{tenant, &e.File, &e.Name, &e.Version, &e.Digest, &e.Description, &e.AppVersion, words}
 }
 
 func appendSeen(out []byte, tenant string, e *Entry) []byte {
@@ -142,10 +158,13 @@ func appendSeen(out []byte, tenant string, e *Entry) []byte {
 	for _, n := range []uint64{uint64(e.Size), e.inode, uint64(e.Created.UnixNano()), deprecated} {
 		out = binary.AppendUvarint(out, n)
 	}
-	digest, _ := hex.DecodeString(e.Digest) // it was encoded here
-	out = append(out, digest...)
-	for _, text := range []string{tenant, e.File, e.Name, e.Version, e.Description, e.AppVersion, strings.Join(e.Keywords, "\x00")} {
-		out = append(binary.AppendUvarint(out, uint64(len(text))), text...)
+	words := strings.Join(e.Keywords, "\x00")
+	texts := e.texts(&tenant, &words)
+	for _, text := range texts {
+		out = binary.AppendUvarint(out, uint64(len(*text)))
+	}
+	for _, text := range texts {
+		out = append(out, *text...)
 	}
 	out = append(out, e.JSON...)
 	record := out[at+seenHead:]
