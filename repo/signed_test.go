@@ -122,10 +122,10 @@ func (s *signer) signSimple(t *testing.T, repository name.Repository, tag, diges
 	attach(t, repository, tag, nil, signature.SimpleType, payload, map[string]string{signature.SimpleAnnotation: s.sign(t, payload)})
 }
 
-// signBundle attaches a signature in the layout of cosign 3.
-func (s *signer) signBundle(t *testing.T, repository name.Repository, digest string) {
+// signBundle attaches a signature in the layout of cosign 3, or an attestation.
+func (s *signer) signBundle(t *testing.T, repository name.Repository, digest, predicate string) {
 	t.Helper()
-	statement := fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha256":%q}}],"predicateType":"https://sigstore.dev/cosign/sign/v1","predicate":{}}`, strings.TrimPrefix(digest, "sha256:"))
+	statement := fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha256":%q}}],"predicateType":%q,"predicate":{}}`, strings.TrimPrefix(digest, "sha256:"), predicate)
 	const kind = "application/vnd.in-toto+json"
 	made := s.sign(t, fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(kind), kind, len(statement), statement))
 	bundle := fmt.Appendf(nil, `{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{"hint":""}},"dsseEnvelope":{"payload":%q,"payloadType":%q,"signatures":[{"sig":%q}]}}`,
@@ -163,7 +163,7 @@ func TestSignaturesOfCosign(t *testing.T) {
 		t.Fatal(err)
 	}
 	digests := map[string]string{}
-	for _, version := range []string{"1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0"} {
+	for _, version := range []string{"1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0", "1.5.0"} {
 		pushed, err := r.Push(ctx, packed(t, chartTree("shop", version)), "oci://"+host+"/x", repo.Access{})
 		if err != nil {
 			t.Fatal(err)
@@ -175,13 +175,15 @@ func TestSignaturesOfCosign(t *testing.T) {
 		t.Fatal(err)
 	}
 	ours.signSimple(t, repository, signature.Tag(digests["1.0.0"]), digests["1.0.0"])
-	ours.signBundle(t, repository, digests["1.1.0"])
+	ours.signBundle(t, repository, digests["1.1.0"], "https://sigstore.dev/cosign/sign/v1")
+	ours.signBundle(t, repository, digests["1.5.0"], "https://spdx.dev/Document")
 	theirs.signSimple(t, repository, signature.Tag(digests["1.2.0"]), digests["1.2.0"])
 	ours.signSimple(t, repository, signature.Tag(digests["1.3.0"]), digests["1.0.0"]) // taken from another version
 	want := map[string]repo.Signed{
 		"1.0.0": {Form: "cosign", By: ours.public, Good: true, State: "good"},
 		"1.1.0": {Form: "cosign bundle", By: ours.public, Good: true, State: "good"},
 		"1.2.0": {Form: "cosign", State: "made with another key"},
+		"1.5.0": {Form: "cosign", State: "it is an attestation (https://spdx.dev/Document), no signature"},
 		"1.3.0": {Form: "cosign", State: "it is for " + digests["1.0.0"] + ", not for " + digests["1.3.0"]},
 	}
 	for version := range digests {

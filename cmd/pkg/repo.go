@@ -122,6 +122,9 @@ func runRepoAdd(ctx context.Context, a *app, o *repoAddOptions, name, url string
 	}
 	err = r.ChangeConfig(a.Now(), func(c *repo.Config) error {
 		at := slices.IndexFunc(c.Repositories, func(old *repo.Repository) bool { return old.Name == name })
+		if at >= 0 && !o.force && *c.Repositories[at] != e { // another process was faster
+			return fmt.Errorf("repository name (%s) already exists, please specify a different name", name)
+		}
 		if at >= 0 {
 			c.Repositories[at] = &e
 		} else {

@@ -97,6 +97,10 @@ func (a *app) updateAll(ctx context.Context, r *repo.Resolver, list []*repo.Repo
 					err = fmt.Errorf("%w: %w", err, cause)
 				}
 				fmt.Fprintf(a.Out, "...Unable to get an update from the %q chart repository (%s):\n\t%s\n", e.Name, e.URL, err)
+				var hinted interface{ Hint() string }
+				if errors.As(err, &hinted) && hinted.Hint() != "" && !a.asHelm {
+					fmt.Fprintf(a.Out, "\thint: %s\n", hinted.Hint())
+				}
 				if a.asHelm {
 					failed = append(failed, e.URL)
 				} else {

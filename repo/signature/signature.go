@@ -34,6 +34,8 @@ const (
 	SimpleAnnotation = "dev.cosignproject.cosign/signature"               // of that layer
 	BundlePrefix     = "application/vnd.dev.sigstore.bundle"              // of a layer
 	statementType    = "application/vnd.in-toto+json"                     // in a bundle's envelope
+	signType         = "https://sigstore.dev/cosign/sign/v1"              // of a statement that is a signature
+	simpleType       = "cosign container image signature"                 // of a simple payload
 )
 
 // ErrUnknownKey is wrapped when a signature fits none of the keys.
@@ -125,8 +127,8 @@ func Simple(payload []byte, annotation string) (*Signature, error) {
 	if err := json.Unmarshal(payload, &p); err != nil {
 		return nil, fmt.Errorf("signed payload: %w", err)
 	}
-	if p.Critical.Image.Digest == "" {
-		return nil, errors.New("the signed payload names no digest")
+	if p.Critical.Image.Digest == "" || p.Critical.Type != simpleType {
+		return nil, errors.New("the signed payload is not one of cosign")
 	}
 	return &Signature{Form: "cosign", digests: []string{p.Critical.Image.Digest}, message: payload, made: [][]byte{made}}, nil
 }
@@ -149,12 +151,16 @@ func Bundle(data []byte) (*Signature, error) {
 		return nil, errors.New("the bundle holds no statement about a chart")
 	}
 	var statement struct {
-		Subject []struct {
+		PredicateType string `json:"predicateType"`
+		Subject       []struct {
 			Digest map[string]string `json:"digest"`
 		} `json:"subject"`
 	}
 	if err := json.Unmarshal(b.Envelope.Payload, &statement); err != nil {
 		return nil, fmt.Errorf("signed statement: %w", err)
+	}
+	if statement.PredicateType != signType { // who says what is in a chart does not vouch for it
+		return nil, fmt.Errorf("it is an attestation (%s), no signature", statement.PredicateType)
 	}
 	s := &Signature{Form: "cosign bundle", message: envelope(b.Envelope.PayloadType, b.Envelope.Payload)}
 	for _, subject := range statement.Subject {
