@@ -28,6 +28,10 @@ func (p *Page) serveImages(w http.ResponseWriter, r *http.Request, v *chartView)
 	p.writeChart(w, r, v, "images.html", view)
 }
 
+// maxWaiting bounds the charts that wait for being rendered, as when somebody reads
+// all pages one after the other.
+const maxWaiting = 16
+
 // maxNever bounds the charts that may have left a goroutine behind. From then on no
 // chart is rendered any more.
 const maxNever = 4
@@ -39,7 +43,13 @@ var errNotRendered = errors.New("rendering it takes too long")
 func (p *Page) images(ctx context.Context, tenant string, e *depot.Entry, wait time.Duration) *imageList {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	list, err := get(ctx, p.keep, "images "+tenant+" "+e.Digest, func() (*imageList, int, error) {
+	key := "images " + tenant + " " + e.Digest
+	if p.waiting.Load() >= maxWaiting && !p.keep.has(key) {
+		return nil
+	}
+	list, err := get(ctx, p.keep, key, func() (*imageList, int, error) {
+		p.waiting.Add(1)
+		defer p.waiting.Add(-1)
 		p.render <- struct{}{} // released when the rendering, which is limited in time, ends
 		defer func() { <-p.render }()
 		return p.findImages(tenant, e)

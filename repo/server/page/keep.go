@@ -32,18 +32,18 @@ func newKeep(limit int) *keep {
 }
 
 // get returns what is kept under a key, or has it made. It gives up when ctx ends;
-// the making goes on, for whoever asks next. What failed is not kept. Make returns
+// the making goes on, for whoever asks next. What failed is not kept. Produce returns
 // the thing and about how many bytes of memory it takes; it must end by itself.
-func get[T any](ctx context.Context, k *keep, key string, make func() (T, int, error)) (T, error) {
+func get[T any](ctx context.Context, k *keep, key string, produce func() (T, int, error)) (T, error) {
 	k.mu.Lock()
 	at, ok := k.items[key]
 	if ok {
 		k.order.MoveToFront(at)
 	} else {
-		at = k.order.PushFront(&kept{key: key, done: newDone()})
+		at = k.order.PushFront(&kept{key: key, done: make(chan struct{})})
 		k.items[key] = at
-		go func() { // ends with make
-			value, size, err := safely(key, make)
+		go func() { // ends with produce
+			value, size, err := safely(key, produce)
 			k.finish(at, value, size, err)
 		}()
 	}
@@ -69,17 +69,22 @@ func get[T any](ctx context.Context, k *keep, key string, make func() (T, int, e
 	return value, it.err
 }
 
-func newDone() chan struct{} { return make(chan struct{}) }
+// has tells whether a thing is kept or being made.
+func (k *keep) has(key string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.items[key] != nil
+}
 
 // safely makes a thing of a stranger's chart: what a library does not expect of it
 // must not end the server.
-func safely[T any](key string, make func() (T, int, error)) (value T, size int, err error) {
+func safely[T any](key string, produce func() (T, int, error)) (value T, size int, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%s: %v", key, p)
 		}
 	}()
-	return make()
+	return produce()
 }
 
 func (k *keep) finish(at *list.Element, value any, size int, err error) {

@@ -30,6 +30,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed38700745/pkg/chart/provenance"
@@ -76,9 +77,10 @@ type Page struct {
 	keep     *keep
 	unpack   chan struct{} // bounds how many archives are unpacked at a time
 
-	render chan struct{} // bounds how many charts are rendered at a time
-	mu     sync.Mutex
-	never  map[string]bool // digests of charts that rendered without end; guarded by mu
+	render  chan struct{} // bounds how many charts are rendered at a time
+	waiting atomic.Int64  // charts that wait for it
+	mu      sync.Mutex
+	never   map[string]bool // digests of charts that rendered without end; guarded by mu
 }
 
 // asset is a file that pages refer to.
