@@ -149,6 +149,9 @@ func (r *Resolver) Vendor(ctx context.Context, dir string, o VendorOptions) ([]*
 			return nil, fmt.Errorf("the lock file (%s) is out of sync with the dependencies file (%s). Please update the dependencies", lockName(c), requirementsName(c))
 		}
 	}
+	if versions == nil && len(c.Metadata.Dependencies) == 0 {
+		return nil, nil // helm writes no lock then
+	}
 	locked := make([]*chart.Dependency, len(c.Metadata.Dependencies))
 	archives := make([]*Archive, len(locked))
 	pins := make([]string, len(locked))

@@ -364,6 +364,23 @@ func TestCompleteAndVendor(t *testing.T) {
 	}
 }
 
+// TestVendorNothing: without dependencies there is no lock, as in Helm.
+func TestVendorNothing(t *testing.T) {
+	for _, fromLock := range []bool{false, true} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "Chart.yaml"), []byte("apiVersion: v2\nname: a\nversion: 1.0.0\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r := &repo.Resolver{}
+		if locked, err := r.Vendor(t.Context(), dir, repo.VendorOptions{FromLock: fromLock, Now: stamp}); err != nil || len(locked) > 0 {
+			t.Errorf("locked %v, %v", locked, err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "Chart.lock")); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("there is a lock: %v", err)
+		}
+	}
+}
+
 // TestLockDigestIsHelms compares with the Chart.lock that `helm dependency update`
 // (3.21.4) wrote for these requirements.
 func TestLockDigestIsHelms(t *testing.T) {
