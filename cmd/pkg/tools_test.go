@@ -4,7 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-		"testing"
+	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
