@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -127,7 +128,20 @@ func TestSpoiledLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, spoiled := range [][]byte{nil, data[:len(data)/2], bytes.ReplaceAll(data, []byte(`"n":"b"`), []byte(`"n":"x"`)), make([]byte, 5<<20)} {
+	flipped := func(at int) []byte {
+		out := bytes.Clone(data)
+		out[at] ^= 0x40
+		return out
+	}
+	hole := bytes.Clone(data)
+	clear(hole[len(hole)/3 : len(hole)/2])
+	cases := map[string][]byte{
+		"empty": nil, "torn": data[:len(data)/2], "torn at the end": data[:len(data)-1], "a hole": hole,
+		"a bit in the first record": flipped(40), "a bit in the last": flipped(len(data) - 5), "a bit in a length": flipped(len("pkg index 3\n") + 2),
+		"another format": append([]byte("pkg index 0\n"), data[12:]...), "lines of JSON": []byte(`00000000 {"f":"a-1.0.0.tgz"}`),
+		"zeros": make([]byte, 5<<20), "more than there is": append(bytes.Clone(data), data[12:]...),
+	}
+	for name, spoiled := range cases {
 		if err := os.WriteFile(log, spoiled, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -136,11 +150,47 @@ func TestSpoiledLog(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, want := d.Names(""), []string{"a", "b", "c"}; !slices.Equal(got, want) {
-			t.Errorf("charts %v, want %v", got, want)
+			t.Errorf("%s: charts %v, want %v", name, got, want)
 		}
 		if err := d.Close(); err != nil {
 			t.Fatal(err)
 		}
+		if mended, err := os.ReadFile(log); err != nil || len(mended) != len(data) {
+			t.Errorf("%s: the log has %d bytes afterwards, want %d (%v)", name, len(mended), len(data), err)
+		}
+	}
+}
+
+// TestReplacedByHand replaces an archive while nobody serves the folder, by one of the same size
+// and time.
+func TestReplacedByHand(t *testing.T) {
+	dir := t.TempDir()
+	d, err := depot.Open(depot.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := put(d, depot.Upload{}, pack(t, chartOf("a", "1.0.0")+"description: one\n")); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "a-1.0.0.tgz")
+	info, err := os.Stat(file)
+	if err := errors.Join(err, d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	other := pack(t, chartOf("a", "1.0.0")+"description: two\n")
+	if int64(len(other)) != info.Size() {
+		t.Fatalf("%d bytes, %d before", len(other), info.Size())
+	}
+	if err := errors.Join(os.WriteFile(file+".new", other, 0o644), os.Chtimes(file+".new", info.ModTime(), info.ModTime()), os.Rename(file+".new", file)); err != nil {
+		t.Fatal(err)
+	}
+	d = open(t, depot.Config{Dir: dir})
+	e, err := d.Find("", "a", "1.0.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("%x", sha256.Sum256(other)); e.Digest != want || e.Description != "two" {
+		t.Errorf("digest %s of %q, want %s", e.Digest, e.Description, want)
 	}
 }
 

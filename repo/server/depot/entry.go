@@ -3,6 +3,7 @@ package depot
 import (
 	"archive/tar"
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,10 +20,8 @@ import (
 	"time"
 
 	"github.com/Masterminds/semver/v3"
-	"sigs.k8s.io/yaml"
 
 	"github.com/seed38700745/pkg/chart"
-	"github.com/seed38700745/pkg/chart/plain"
 )
 
 // Entry is one stored version of a chart. It never changes.
@@ -139,7 +138,22 @@ func (s *scratch) readEntry(path string) (*Entry, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%w chart: no regular file", ErrInvalid)
 	}
-	meta, err := s.readMetadata(f)
+	// Most fit into the block, and are read once.
+	n, err := io.ReadFull(f, s.block[:])
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		data := s.block[:n]
+		meta, err := s.readMetadata(bytes.NewReader(data))
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(data)
+		return newEntry(meta, filepath.Base(path), hex.EncodeToString(sum[:]), info)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.in.Reset(io.MultiReader(bytes.NewReader(s.block[:]), f))
+	meta, err := s.readMetadata(s.in)
 	if err != nil {
 		return nil, err
 	}
@@ -155,8 +169,7 @@ func (s *scratch) readEntry(path string) (*Entry, error) {
 }
 
 func (s *scratch) readMetadata(r io.Reader) (*chart.Metadata, error) {
-	s.in.Reset(r)
-	if err := s.unzip.Reset(s.in); err != nil {
+	if err := s.unzip.Reset(r); err != nil {
 		return nil, fmt.Errorf("%w chart: %w", ErrInvalid, err)
 	}
 	// Bombs end here: an archive that unpacks to more is no chart.
@@ -176,8 +189,8 @@ func (s *scratch) readMetadata(r io.Reader) (*chart.Metadata, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w chart: %w", ErrInvalid, err)
 		}
-		meta := &chart.Metadata{}
-		if err := unmarshal(data, meta); err != nil {
+		meta, err := unmarshal(data)
+		if err != nil {
 			return nil, fmt.Errorf("%w chart: Chart.yaml: %w", ErrInvalid, err)
 		}
 		if meta.APIVersion == "" {
@@ -185,16 +198,4 @@ func (s *scratch) readMetadata(r io.Reader) (*chart.Metadata, error) {
 		}
 		return meta, nil
 	}
-}
-
-// unmarshal reads YAML, the usual kind several times faster than the library. Whatever
-// that does not take as it is, numbers for texts for example, the library decides.
-func unmarshal(data []byte, meta *chart.Metadata) error {
-	if values, ok := plain.Values(string(data)); ok {
-		if text, err := json.Marshal(values); err == nil && json.Unmarshal(text, meta) == nil {
-			return nil
-		}
-		*meta = chart.Metadata{}
-	}
-	return yaml.Unmarshal(data, meta)
 }
