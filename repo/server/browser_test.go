@@ -308,7 +308,7 @@ func hostile(elsewhere string) string {
 </div></div></article></main></body></html><h1>outside</h1><template><script>ACT</script></template>
 <a name="location" id="q"></a><form id="defaultView"></form><img name="querySelector"><p id="main">clobber</p>
 `+"```yaml\n</code></pre><script>ACT</script>: \"<img src=x onerror=ACT>\"\n```\n", "ACT", act), "URL", elsewhere) +
-		strings.Repeat("<div>", 5000) + strings.Repeat(">", 3000) + " deep\n" + strings.Repeat("* ", 3000) + "\n" + strings.Repeat("[", 5000) + "\n"
+		"\n\n" + strings.Repeat("<div>", 5000) + strings.Repeat(">", 3000) + " deep\n\n" + strings.Repeat("* ", 3000) + "\n\n" + strings.Repeat("[", 5000) + "\n"
 }
 
 // A README of a stranger does nothing.

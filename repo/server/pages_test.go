@@ -69,7 +69,7 @@ func TestPages(t *testing.T) {
 		{"/-/site/1.0.0/versions", 200, []string{"1.1.0", "?from=1.1.0", "Latest"}},
 		{"/-/site/1.1.0/diff?from=1.0.0", 200, []string{"replicas: 2 # &lt;b&gt;", "values.yaml", "templates/web.yaml", `<td class="no">1</td>`}},
 		{"/-/site/1.1.0/diff?from=1.0.0&view=side", 200, []string{"replicas: 2 # &lt;b&gt;", "diff side"}},
-		{"/-/site/1.1.0/diff?from=1.0.0&file=values.yaml", 200, []string{"1 file changed"}},
+		{"/-/site/1.1.0/diff?from=1.0.0&file=values.yaml", 200, []string{"Only values.yaml"}},
 		{"/-/site/1.0.0/diff", 200, []string{"oldest version"}},
 		{"/-/data/1.2.3/diff", 200, []string{"only version"}},
 		{"/-/site/1.0.0/diff?to=1.1.0&from=1.0.0", 200, []string{"1.0.0 <span aria-label=\"to\">→</span> 1.1.0"}},

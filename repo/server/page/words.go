@@ -3,7 +3,9 @@ package page
 import (
 	"fmt"
 	"hash/fnv"
+	"html/template"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -79,4 +81,23 @@ func initial(name string) string {
 		}
 	}
 	return "?"
+}
+
+// address is a web address in a text, without the mark that ends the sentence.
+var address = regexp.MustCompile(`https?://[^\s<>"'()\[\]{}|\\^]*[^\s<>"'()\[\]{}|\\^.,;:!?]`)
+
+// linked is a text whose web addresses are links.
+func linked(text string) template.HTML {
+	var out strings.Builder
+	for {
+		at := address.FindStringIndex(text)
+		if at == nil {
+			out.WriteString(template.HTMLEscapeString(text))
+			return template.HTML(out.String())
+		}
+		url := template.HTMLEscapeString(text[at[0]:at[1]])
+		out.WriteString(template.HTMLEscapeString(text[:at[0]]))
+		out.WriteString(`<a href="` + url + `" rel="nofollow noopener noreferrer">` + url + `</a>`)
+		text = text[at[1]:]
+	}
 }
