@@ -35,7 +35,7 @@ func (p *Page) serveDependencies(w http.ResponseWriter, r *http.Request, v *char
 	for _, d := range v.Meta.Dependencies {
 		one := dependency{Dependency: d, Locked: locked[d.Name], File: strings.HasPrefix(d.Repository, "file:")}
 		one.Included = included(d)
-		if u, err := url.Parse(d.Repository); err == nil && (u.Scheme == "http" || u.Scheme == "https") {
+		if web(d.Repository) {
 			one.Link = d.Repository
 		}
 		one.Here = p.hosted(v.frame, d)

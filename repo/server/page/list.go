@@ -20,10 +20,11 @@ type row struct {
 	*depot.Entry
 	Versions int
 	score    int
+	lower    string // the name
 }
 
 // Shown are the keywords that there is room for.
-func (r row) Shown() []string {
+func (r *row) Shown() []string {
 	const most, longest = 5, 24
 	var out []string
 	for _, k := range r.Keywords {
@@ -49,7 +50,7 @@ type link struct {
 // listView is what a list shows.
 type listView struct {
 	frame
-	Rows           []row
+	Rows           []*row
 	Total          int
 	First, Last    int // of the rows, from 1
 	Folders        []folder
@@ -69,7 +70,7 @@ func (p *Page) serveList(w http.ResponseWriter, r *http.Request, f frame, tenant
 	order := q.Get("sort")
 	rows := p.search(tenants, strings.Fields(strings.ToLower(f.Query)), order)
 	v := listView{frame: f, Total: len(rows)}
-	v.Own = slices.ContainsFunc(rows, func(r row) bool { return r.Tenant == f.Tenant })
+	v.Own = slices.ContainsFunc(rows, func(r *row) bool { return r.Tenant == f.Tenant })
 	if f.Query == "" {
 		v.Folders = folders(rows, f.Tenant)
 	}
@@ -140,7 +141,7 @@ func pagesAround(at, last int) []int {
 }
 
 // folders counts the charts of each tenant below one.
-func folders(rows []row, below string) []folder {
+func folders(rows []*row, below string) []folder {
 	count := map[string]int{}
 	for _, r := range rows {
 		if r.Tenant != below {
@@ -157,41 +158,55 @@ func folders(rows []row, below string) []folder {
 
 // search finds the charts that have all words in name, tenant, description or
 // keywords, in the order wanted: "new" by date, "name", else the best first.
-func (p *Page) search(tenants, words []string, order string) []row {
+func (p *Page) search(tenants, words []string, order string) []*row {
 	var rows []row
 	for _, tenant := range tenants {
 		for _, name := range p.config.Charts.Names(tenant) {
 			versions := p.config.Charts.Versions(tenant, name)
-			e, err := p.config.Charts.Find(tenant, name, "latest")
-			if err != nil {
+			if len(versions) == 0 {
 				continue // deleted meanwhile
 			}
-			if score := rank(tenant, e, words); score >= 0 {
-				rows = append(rows, row{tenant, e, len(versions), score})
+			r := row{Tenant: tenant, Entry: newest(versions), Versions: len(versions), lower: strings.ToLower(name)}
+			if r.score = rank(tenant, r.lower, r.Entry, words); r.score >= 0 {
+				rows = append(rows, r)
 			}
 		}
 	}
-	slices.SortStableFunc(rows, func(a, b row) int {
-		by := 0
+	byName := func(a, b *row) int {
+		return cmp.Or(strings.Compare(a.lower, b.lower), strings.Compare(a.Tenant, b.Tenant))
+	}
+	sorted := make([]*row, len(rows))
+	for i := range rows {
+		sorted[i] = &rows[i]
+	}
+	slices.SortFunc(sorted, func(a, b *row) int {
 		switch order {
 		case "new":
-			by = b.Created.Compare(a.Created)
+			return cmp.Or(b.Created.Compare(a.Created), byName(a, b))
 		case "name":
-		default:
-			by = cmp.Compare(b.score, a.score)
+			return byName(a, b)
 		}
-		return cmp.Or(by, strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), strings.Compare(a.Tenant, b.Tenant))
+		return cmp.Or(cmp.Compare(b.score, a.score), byName(a, b))
 	})
-	return rows
+	return sorted
 }
 
-// rank says how well a chart fits; -1 is not at all.
-func rank(tenant string, e *depot.Entry, words []string) int {
+// newest is the newest of a chart's versions that is no prerelease, if there is one.
+func newest(versions []*depot.Entry) *depot.Entry {
+	for _, e := range versions {
+		if !prerelease(e.Version) {
+			return e
+		}
+	}
+	return versions[0]
+}
+
+// rank says how well a chart fits, whose name is in lower case; -1 is not at all.
+func rank(tenant, name string, e *depot.Entry, words []string) int {
 	if len(words) == 0 {
 		return 0
 	}
-	name, total := strings.ToLower(e.Name), 0
-	text := ""
+	total, text := 0, ""
 	for _, w := range words {
 		score := 0
 		switch {

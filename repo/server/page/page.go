@@ -98,7 +98,7 @@ func New(c Config) *Page {
 	funcs := template.FuncMap{
 		"chart": chartPath, "archive": archivePath, "size": humanSize, "number": humanNumber, "date": humanDate, "stamp": stamp,
 		"tenant": tenantPath, "asset": func(name string) string { return p.assets["static/"+name].url }, "tile": tile, "initial": initial,
-		"plural": plural, "linked": linked, "source": source, "unified": unified, "side": side,
+		"plural": plural, "linked": linked, "web": web, "source": source, "unified": unified, "side": side,
 	}
 	p.html = template.Must(template.New("").Funcs(funcs).ParseFS(files, "html/*.html"))
 	return p

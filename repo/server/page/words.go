@@ -86,6 +86,12 @@ func initial(name string) string {
 // address is a web address in a text, without the mark that ends the sentence.
 var address = regexp.MustCompile(`https?://[^\s<>"'()\[\]{}|\\^]*[^\s<>"'()\[\]{}|\\^.,;:!?]`)
 
+// web tells whether a text is a web address and nothing else.
+func web(text string) bool {
+	at := address.FindStringIndex(text)
+	return at != nil && at[0] == 0 && at[1] == len(text)
+}
+
 // linked is a text whose web addresses are links.
 func linked(text string) template.HTML {
 	var out strings.Builder
