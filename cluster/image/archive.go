@@ -235,6 +235,9 @@ func (s *Store) loadLayout(ctx context.Context, dir string) ([]cri.Image, error)
 	}
 	var out []cri.Image
 	for _, d := range m.Manifests {
+		if d.ArtifactType != "" { // a signature, or a bundle's own manifest
+			continue
+		}
 		img, err := s.imageOf(index, d)
 		if err != nil {
 			return out, err

@@ -134,13 +134,18 @@ func (a *app) signerOf(ctx context.Context, b *bundle.Bundle, keyring string) (*
 	return by, nil
 }
 
-// writeFileWhole writes a file that is on disk complete, or not there at all.
+// writeFileWhole writes a file that is on disk complete, or not there at all. What a
+// killed process leaves is removed by the next one that writes into the same folder.
 func writeFileWhole(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".")
+	pending, err := repo.PendingFolder(path)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // fails once it is renamed
+	defer func() { err = errors.Join(err, repo.DiscardFolder(pending)) }()
+	f, err := os.Create(filepath.Join(pending.Name(), "file"))
+	if err != nil {
+		return err
+	}
 	err = write(f)
 	if err == nil {
 		err = f.Sync()

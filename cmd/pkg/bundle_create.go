@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -77,7 +78,7 @@ time in it, else the newest image's.
 	return cmd
 }
 
-func runBundleCreate(ctx context.Context, a *app, o *bundleCreateOptions, ref string) error {
+func runBundleCreate(ctx context.Context, a *app, o *bundleCreateOptions, ref string) (err error) {
 	if o.signing.sign && o.signing.key == "" {
 		return usagef("--key is required for signing a bundle")
 	}
@@ -121,10 +122,12 @@ func runBundleCreate(ctx context.Context, a *app, o *bundleCreateOptions, ref st
 	}
 	// Beside the file: it needs as much room there anyway, and the cache's images are
 	// linked where they are on the same file system.
-	if in.Folder, err = os.MkdirTemp(filepath.Dir(output), "."+filepath.Base(output)+".parts-"); err != nil {
+	parts, err := repo.PendingFolder(output + ".parts")
+	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(in.Folder)
+	defer func() { err = errors.Join(err, repo.DiscardFolder(parts)) }()
+	in.Folder = parts.Name()
 	if in.Images, err = a.gatherImages(ctx, o, names, in.Folder); err != nil {
 		return err
 	}

@@ -173,7 +173,7 @@ func (a *app) savedImages(ctx context.Context, names []string, architecture, fol
 		for _, image := range have {
 			if slices.Contains(names, image.Name) && !slices.ContainsFunc(out, func(i bundle.Image) bool { return i.Name == image.Name }) {
 				wanted.Add("name", image.Name)
-				origins[image.Name] = firstOf(image.Origin, "from the cluster on this machine")
+				origins[image.Name] = firstOf(image.Origin, "from the cluster where the bundle was made")
 			}
 		}
 		if len(wanted) == 0 {

@@ -138,7 +138,7 @@ func printBundle(a *app, b *bundle.Bundle, state, checked string) error {
 		return err
 	}
 	fmt.Fprintln(out, "IMAGES:")
-	var t table
+	t := table{MaxWidth: 60}
 	t.add("NAME", "DIGEST", "SIZE", "PACKAGES", "ORIGIN")
 	for _, i := range c.Images {
 		t.add(i.Name, shortID(i.Digest), megabytes(i.Size), strconv.Itoa(len(i.Packages)), i.Origin)

@@ -31,19 +31,25 @@ func (a *app) placeImages(ctx context.Context, c *connection, b *bundle.Bundle, 
 		}
 		return a.pushImages(ctx, b, o.imagesTo, o.access.access())
 	}
+	elsewhere := c.target.local == nil
 	nodes, err := c.nodes(ctx)
+	if elsewhere && (err != nil || len(nodes) == 0) { // this user may not see them, perhaps
+		a.debugf("nodes: %v", err)
+		return nil, a.noImageStore(c, b, dry)
+	}
 	if err != nil {
 		return nil, err
 	}
 	for _, node := range nodes {
 		i := &imageCommand{app: a, node: node}
 		var have []cri.Image
-		if err := i.ask(ctx, c, http.MethodGet, "", nil, nil, &have); err != nil {
-			if c.target.local != nil {
-				return nil, err
-			}
+		err := i.ask(ctx, c, http.MethodGet, "", nil, nil, &have)
+		if elsewhere && err != nil {
 			a.debugf("%v", err)
-			return nil, noImageStore(c, b)
+			return nil, a.noImageStore(c, b, dry)
+		}
+		if err != nil {
+			return nil, err
 		}
 		if err := i.loadBundle(ctx, c, b, have, dry); err != nil {
 			return nil, err
@@ -53,13 +59,18 @@ func (a *app) placeImages(ctx context.Context, c *connection, b *bundle.Bundle, 
 }
 
 // noImageStore says what is to be done on a Kubernetes whose nodes pull for themselves.
-func noImageStore(c *connection, b *bundle.Bundle) error {
+// A dry run goes on all the same.
+func (a *app) noImageStore(c *connection, b *bundle.Bundle, dry bool) error {
 	var names []string
 	for _, i := range b.Config.Images {
 		names = append(names, i.Name)
 	}
-	return withHint(fmt.Errorf("the nodes of %s take images from registries only: those of the bundle must be in one that they reach (%s)", c.target.name, shortImages(names)),
-		"--images-to HOST/PATH pushes them there and runs them from there; --no-images if the names lead to them already")
+	err := fmt.Errorf("the nodes of %s take images from registries only: those of the bundle must be in one that they reach (%s)", c.target.name, shortImages(names))
+	if dry {
+		a.warnf("%v", err)
+		return nil
+	}
+	return withHint(err, "--images-to HOST/PATH pushes them there and runs them from there; --no-images if the names lead to them already")
 }
 
 // loadBundle loads those images that the node does not have.

@@ -240,6 +240,9 @@ func TestBundleRefused(t *testing.T) {
 	if answer.StatusCode != http.StatusOK {
 		t.Errorf("nginx answers %s", answer.Status)
 	}
+	if out := m.pkg("image", "load", file); !strings.Contains(out, "loaded docker.io/library/nginx:1.22") {
+		t.Errorf("image load of a bundle: %s", out)
+	}
 	if left, err := os.ReadDir(filepath.Join(filepath.Dir(m.home), "cache")); err != nil {
 		t.Error(err)
 	} else {
