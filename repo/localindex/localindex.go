@@ -177,7 +177,7 @@ func (x *Index) block(p place) ([]Entry, error) {
 	if _, err := x.file.ReadAt(raw, p.offset); err != nil {
 		return nil, damaged(p, err)
 	}
-	return decode(p, raw)
+	return decode(p, raw, nil)
 }
 
 // Check reads the whole file and reports damage.
@@ -193,11 +193,13 @@ func (x *Index) Check() error {
 // readAhead is how many bytes of blocks are read at once.
 const readAhead = 1 << 20
 
-// Range calls f for every chart, in no particular order, until it returns an error.
+// Range calls f for every chart, in no particular order, until it returns an error. The
+// versions are overwritten when f has returned.
 func (x *Index) Range(f func(name string, versions []Entry) error) error {
+	var versions []Entry
 	return x.each(func(p place, raw []byte) error {
-		versions, err := decode(p, raw)
-		if err != nil {
+		var err error
+		if versions, err = decode(p, raw, versions[:0]); err != nil {
 			return err
 		}
 		return f(p.name, versions)
@@ -236,8 +238,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func checksum(data []byte) uint32 { return crc32.Checksum(data, castagnoli) }
 
-// decode reads a block.
-func decode(p place, raw []byte) ([]Entry, error) {
+// decode reads a block into a list, which may be there already.
+func decode(p place, raw []byte, list []Entry) ([]Entry, error) {
 	if checksum(raw) != p.sum {
 		return nil, fmt.Errorf("chart %s: %w", p.name, ErrDamaged)
 	}
@@ -254,7 +256,8 @@ func decode(p place, raw []byte) ([]Entry, error) {
 			texts[i].keywords[k] = d.str()
 		}
 	}
-	list := make([]Entry, d.count())
+	number := d.count()
+	list = slices.Grow(list, number)[:number]
 	for i := range list {
 		flags := d.number()
 		of := d.number()

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +43,7 @@ func content(tb testing.TB, x *localindex.Index) map[string][]localindex.Entry {
 	tb.Helper()
 	out := map[string][]localindex.Entry{}
 	err := x.Range(func(name string, versions []localindex.Entry) error {
-		out[name] = versions
+		out[name] = slices.Clone(versions)
 		one, err := x.Chart(name)
 		if diff := cmp.Diff(versions, one); err != nil || diff != "" {
 			tb.Errorf("chart %s alone: %v\n%s", name, err, diff)
