@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -21,8 +22,8 @@ const (
 	maxFileSize    = 100 << 20
 )
 
-// Times that a server may take: until it begins to answer, and without sending
-// anything while it does.
+// Times that a server may take: until it begins to answer, and, unless the resolver
+// says otherwise, without sending anything while it does.
 const (
 	requestTimeout = 2 * time.Minute
 	stallTimeout   = time.Minute
@@ -175,8 +176,9 @@ func (w *watched) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	b := &body{ReadCloser: resp.Body, progress: func(int64) {}, end: func() { cancel(nil) }}
 	b.cause = func() error { return context.Cause(ctx) }
-	b.timer = time.AfterFunc(stallTimeout, func() {
-		cancel(fmt.Errorf("%s: the server has sent nothing for %s", target, stallTimeout))
+	b.patience = cmp.Or(w.r.Patience, stallTimeout)
+	b.timer = time.AfterFunc(b.patience, func() {
+		cancel(fmt.Errorf("%s: the server has sent nothing for %s", target, b.patience))
 	})
 	if w.r.Progress != nil && resp.StatusCode == http.StatusOK {
 		b.progress = func(read int64) { w.r.Progress(target, read, resp.ContentLength) }
@@ -189,6 +191,7 @@ func (w *watched) RoundTrip(req *http.Request) (*http.Response, error) {
 type body struct {
 	io.ReadCloser
 	timer    *time.Timer
+	patience time.Duration
 	progress func(read int64)
 	read     int64
 	cause    func() error // why the request was ended
@@ -197,7 +200,7 @@ type body struct {
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	b.timer.Reset(stallTimeout)
+	b.timer.Reset(b.patience)
 	b.read += int64(n)
 	b.progress(b.read)
 	if err != nil && !errors.Is(err, io.EOF) {

@@ -407,3 +407,30 @@ func TestProgress(t *testing.T) {
 		t.Errorf("%d calls, the last one at %d", calls, last)
 	}
 }
+
+// TestStalledServer: one that stops in the middle of an answer is not waited for.
+func TestStalledServer(t *testing.T) {
+	done := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		_, _ = io.WriteString(w, "apiVersion: v1\n")
+		w.(http.Flusher).Flush()
+		<-req.Context().Done() // the client gives up
+		close(done)
+	}))
+	t.Cleanup(s.Close)
+	r := newResolver(t)
+	r.Patience = 50 * time.Millisecond
+	_, err := r.Update(context.Background(), &repo.Repository{Name: "foo", URL: s.URL})
+	if err == nil || !strings.Contains(err.Error(), s.URL+"/index.yaml: the server has sent nothing for 50ms") {
+		t.Errorf("%v", err)
+	}
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Error("the connection is still open")
+	}
+	left, err := filepath.Glob(filepath.Join(r.CacheDir, ".pkg-pending-*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}

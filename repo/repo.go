@@ -21,6 +21,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/seed38700745/pkg/chart"
 	"github.com/seed38700745/pkg/repo/localindex"
@@ -58,6 +59,9 @@ type Resolver struct {
 	Offline bool
 	// Passing keeps what is fetched out of the cache: it is on its way to elsewhere.
 	Passing bool
+	// Patience is how long a server may send nothing in the middle of an answer; 0 for a
+	// minute.
+	Patience time.Duration
 	// Progress, if set, is told how many bytes of an answer were read, of how many (-1
 	// when the server does not say). It is called by several goroutines.
 	Progress func(url string, read, size int64)

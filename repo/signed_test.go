@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -366,14 +367,11 @@ func TestLockPinsDigests(t *testing.T) {
 	if err := vendor(repo.VendorOptions{FromLock: true}); !errors.As(err, &replaced) || !strings.Contains(err.Error(), "dependency db") {
 		t.Errorf("build after the tag was moved: %v", err)
 	}
-	res, err := r.Resolve(ctx, repo.Request{Ref: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
 	if err := os.RemoveAll(filepath.Join(dir, "charts")); err != nil {
 		t.Fatal(err)
 	}
-	if res, err = r.Resolve(ctx, repo.Request{Ref: dir}); err != nil {
+	res, err := r.Resolve(ctx, repo.Request{Ref: dir})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Complete(ctx, res.Chart, res.Dir); !errors.As(err, &replaced) {
@@ -427,6 +425,39 @@ func TestRegistryAsRepository(t *testing.T) {
 	}
 	if got := versionsOf(t, r, "oci://"+host+"/team/shop"); got != "1.1.0+b.1 1.0.0" {
 		t.Errorf("versions %s", got)
+	}
+}
+
+// TestRegistryWithoutCatalog: one that lists nothing is told, and can be used; one that
+// wants credentials is an error.
+func TestRegistryWithoutCatalog(t *testing.T) {
+	ctx := context.Background()
+	inner := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	refusal := http.StatusNotFound
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if strings.HasSuffix(req.URL.Path, "/_catalog") {
+			http.Error(w, `{"errors":[{"code":"UNSUPPORTED"}]}`, refusal)
+			return
+		}
+		inner.ServeHTTP(w, req)
+	}))
+	t.Cleanup(s.Close)
+	host := strings.TrimPrefix(s.URL, "http://")
+	r := newResolver(t)
+	if _, err := r.Push(ctx, packed(t, chartTree("shop", "1.0.0")), "oci://"+host+"/team", repo.Access{}); err != nil {
+		t.Fatal(err)
+	}
+	e := repo.Repository{Name: "team", URL: "oci://" + host + "/team"}
+	add(t, r, e)
+	if done, err := r.Update(ctx, &e); err != nil || !strings.Contains(done.Note, "does not list its charts (Not Found)") {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if _, err := r.Resolve(ctx, repo.Request{Ref: "team/shop"}); err != nil {
+		t.Error(err)
+	}
+	refusal = http.StatusUnauthorized
+	if _, err := r.Update(ctx, &e); err == nil || !strings.Contains(err.Error(), e.URL) {
+		t.Errorf("without credentials: %v", err)
 	}
 }
 

@@ -449,8 +449,7 @@ func TestCredentialsGoWhereHelmsGo(t *testing.T) {
 		}
 	}
 	other := chartServer(t, "web", []string{"1.0.0"}, note("other"))
-	var own *httptest.Server
-	own = chartServer(t, "web", []string{"1.0.0"}, func(w http.ResponseWriter, req *http.Request) bool {
+	own := chartServer(t, "web", []string{"1.0.0"}, func(w http.ResponseWriter, req *http.Request) bool {
 		note("own")(w, req)
 		switch path := req.URL.Path; {
 		case strings.HasPrefix(path, "/away/"):
