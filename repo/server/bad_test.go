@@ -16,6 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
 	"github.com/seed38700745/pkg/repo/server"
 )
 
@@ -233,6 +237,23 @@ func TestRegistryRights(t *testing.T) {
 		if w.StatusCode != s.status || !strings.Contains(body, s.answer) {
 			t.Errorf("%s %s as %q: %s, want %d %s: %s", s.method, s.path, s.user, w.Status, s.status, s.answer, body)
 		}
+	}
+	// By a token, too, which the registry's clients get for the password.
+	registry, err := name.NewRegistry(strings.TrimPrefix(base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := remote.Catalog(t.Context(), registry, remote.WithAuth(&authn.Basic{Username: "bob", Password: "geheim"}))
+	if err != nil || !slices.Equal(names, []string{"b/app"}) {
+		t.Errorf("bob's catalog %v (%v)", names, err)
+	}
+	for path, want := range map[string]string{"/v2/a/app/tags/list": `Bearer realm="` + base + `/token"`, "/a/index.yaml": "Basic ", "/api/a/charts": "Basic "} {
+		if w, _ := ask(t, "GET", base+path, nil); !strings.HasPrefix(w.Header.Get("WWW-Authenticate"), want) {
+			t.Errorf("%s: %s asks for %q, want %q", path, w.Status, w.Header.Get("WWW-Authenticate"), want)
+		}
+	}
+	if w, body := ask(t, "POST", base+"/token", nil); w.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("POST /token: %s %s", w.Status, body)
 	}
 	log, err := os.ReadFile(c.AuditLog)
 	if err != nil {

@@ -345,3 +345,36 @@ func TestPushPlugin(t *testing.T) {
 		}
 	}
 }
+
+// TestDeletedChart pushes charts to the registry and deletes them each way: nothing is left
+// that a client could find, nor that a sweep would keep.
+func TestDeletedChart(t *testing.T) {
+	for _, path := range []string{"/v2/charts/c/manifests/1.0.0", "/v2/charts/c/manifests/DIGEST", "/api/charts/c/1.0.0"} {
+		c := server.Config{Data: t.TempDir()}
+		everybody(t, &c)
+		base, _ := start(t, c)
+		u := &uploaders{base: base, client: http.DefaultClient}
+		if status, body, err := u.pushOCI("c", "1.0.0", pack(t, "c", "1.0.0", nil)); err != nil || status != http.StatusCreated {
+			t.Fatal(status, body, err)
+		}
+		w, body := ask(t, "GET", base+"/v2/charts/c/manifests/1.0.0", nil)
+		wantStatus(t, w, body, http.StatusOK)
+		digest := w.Header.Get("Docker-Content-Digest")
+		if w, body := ask(t, "DELETE", base+strings.Replace(path, "DIGEST", digest, 1), nil); w.StatusCode/100 != 2 {
+			t.Errorf("%s: %s %s", path, w.Status, body)
+		}
+		for _, gone := range []string{"/v2/charts/c/manifests/1.0.0", "/v2/charts/c/tags/list", "/charts/c-1.0.0.tgz", "/api/charts/c/1.0.0"} {
+			if w, body := ask(t, "GET", base+gone, nil); w.StatusCode != http.StatusNotFound {
+				t.Errorf("%s after %s: %s %s", gone, path, w.Status, body)
+			}
+		}
+		if x := readIndex(t, base); len(x.Entries) != 0 {
+			t.Errorf("index after %s: %v", path, x)
+		}
+		manifests, err := filepath.Glob(filepath.Join(c.Data, ".pkg/registry/charts/c/_manifests/*"))
+		// ChartMuseum's API knows nothing of manifests: that one is for the sweep.
+		if err != nil || strings.HasPrefix(path, "/v2") && len(manifests) > 0 {
+			t.Errorf("left after %s: %v (%v)", path, manifests, err)
+		}
+	}
+}

@@ -49,12 +49,15 @@ const (
 // Config says where users, tokens and rules come from. The zero value lets
 // everybody pull and nobody push.
 type Config struct {
-	Htpasswd      string   // file of users with bcrypt hashes
-	Rules         string   // file of rules
-	Keys          []string // PEM files with public keys that sign tokens
-	Realm         string   // URL of the token server; "" asks for passwords
-	Service       string   // the audience that tokens must name, "" for any
-	SigningKey    string   // PEM file of an EC key: tokens are issued at /token
+	Htpasswd string   // file of users with bcrypt hashes
+	Rules    string   // file of rules
+	Keys     []string // PEM files with public keys that sign tokens
+	Realm    string   // URL of the token server; "" asks for passwords
+	Service  string   // the audience that tokens must name, "" for any
+	// SigningKey is the PEM file of an EC key by which tokens are issued at /token. Where
+	// there are users and no other token server, a key made at the start does that:
+	// docker pulls without a password by tokens only.
+	SigningKey    string
 	AnonymousPush bool
 }
 
@@ -76,7 +79,7 @@ func Open(c Config) (*Access, error) {
 			return nil, err
 		}
 	}
-	if len(c.Keys) > 0 || c.SigningKey != "" {
+	if len(c.Keys) > 0 || c.SigningKey != "" || a.users != nil {
 		if a.tokens, err = openTokens(c); err != nil {
 			return nil, err
 		}
@@ -140,6 +143,8 @@ type User struct {
 	Name   string // "" is anonymous
 	token  bool
 	grants []grant
+	// lists says that a token issued here may list what its user may pull.
+	lists bool
 }
 
 // errBadCredentials hides which part was wrong.
@@ -157,8 +162,8 @@ func (a *Access) Identify(r *http.Request) (User, error) {
 	}
 	scheme, token, _ := strings.Cut(header, " ")
 	if strings.EqualFold(scheme, "bearer") && a.tokens != nil {
-		if name, grants, err := a.tokens.parse(strings.TrimSpace(token), time.Now()); err == nil {
-			return User{Name: name, token: true, grants: grants}, nil
+		if u, err := a.tokens.parse(strings.TrimSpace(token), time.Now()); err == nil {
+			return u, nil
 		}
 	}
 	return User{}, a.denied(r, Target{}, "", errBadCredentials.Error(), http.StatusUnauthorized)
@@ -185,8 +190,9 @@ func (a *Access) Allow(r *http.Request, t Target, right Right) (string, error) {
 }
 
 func (a *Access) may(u User, t Target, right Right) bool {
+	byName := u.Name != "" && (!u.token || u.lists && right == Pull)
 	for _, r := range a.rules {
-		who := r.Who == anonymous || u.Name != "" && !u.token && (r.Who == anyUser || r.Who == u.Name)
+		who := r.Who == anonymous || byName && (r.Who == anyUser || r.Who == u.Name)
 		if who && matches(r.Repository, t.Tenant) && slices.Contains(r.Can, right) {
 			return true
 		}
@@ -220,10 +226,12 @@ func (a *Access) PasswordChallenge() string {
 	return basicChallenge
 }
 
-// challenge is what a client needs to know to sign in.
+// challenge is what a client needs to know to sign in: the registry's clients get a token,
+// where tokens are issued; others, browsers among them, send the password itself.
 func (a *Access) challenge(r *http.Request, t Target, right Right) string {
 	realm := a.config.Realm
-	if realm == "" && a.tokens != nil && a.tokens.sign != nil {
+	registry := r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/")
+	if realm == "" && a.Issues() && (registry || a.users == nil) {
 		scheme := "http"
 		if r.TLS != nil {
 			scheme = "https"
@@ -234,7 +242,9 @@ func (a *Access) challenge(r *http.Request, t Target, right Right) string {
 		return basicChallenge
 	}
 	text := fmt.Sprintf("Bearer realm=%q,service=%q", realm, a.config.Service)
-	if name := cmp.Or(t.Image, t.Tenant); name != "" && right != "" {
+	if r.URL.Path == "/v2/_catalog" {
+		text += `,scope="registry:catalog:*"`
+	} else if name := cmp.Or(t.Image, t.Tenant); name != "" && right != "" {
 		actions := string(right)
 		if right == Push {
 			actions = "pull,push"

@@ -3,6 +3,7 @@ package access
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -33,6 +34,9 @@ func (g grant) covers(t Target, right Right) bool {
 	}
 	return g.Type == "repository" && g.Name == t.Image || g.Type == "artifact-repository" && matches(g.Name, t.Tenant)
 }
+
+// lists tells whether a grant is for the registry's list of repositories.
+func (g grant) lists() bool { return g.Type == "registry" && g.Name == "catalog" }
 
 type claims struct {
 	jwt.RegisteredClaims
@@ -67,6 +71,13 @@ func openTokens(c Config) (*tokens, error) {
 		if t.sign.Curve != elliptic.P256() {
 			return nil, fmt.Errorf("key %s: of curve %s, not P-256", c.SigningKey, t.sign.Curve.Params().Name)
 		}
+	} else if c.Htpasswd != "" && c.Realm == "" {
+		var err error
+		if t.sign, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			return nil, err
+		}
+	}
+	if t.sign != nil {
 		t.keys = append(t.keys, &t.sign.PublicKey)
 	}
 	t.parser = func(now time.Time) *jwt.Parser {
@@ -94,7 +105,8 @@ func readKey(file string) (any, error) {
 	return key, nil
 }
 
-func (t *tokens) parse(text string, now time.Time) (string, []grant, error) {
+// parse returns the user that a token names.
+func (t *tokens) parse(text string, now time.Time) (User, error) {
 	err := errBadCredentials
 	for _, key := range t.keys {
 		var c claims
@@ -102,15 +114,16 @@ func (t *tokens) parse(text string, now time.Time) (string, []grant, error) {
 			continue
 		}
 		if len(c.Audience) > 0 && !slices.Contains(c.Audience, t.public) {
-			return "", nil, errBadCredentials
+			return User{}, errBadCredentials
 		}
+		own := t.sign != nil && key == any(&t.sign.PublicKey)
 		name := c.Subject
-		if name == "" {
+		if name == "" && !own { // one issued here is anonymous then
 			name = "token"
 		}
-		return name, c.Access, nil
+		return User{Name: name, token: true, grants: c.Access, lists: own && slices.ContainsFunc(c.Access, grant.lists)}, nil
 	}
-	return "", nil, err
+	return User{}, err
 }
 
 // Issues tells whether there is a token server at /token.
@@ -120,6 +133,12 @@ func (a *Access) Issues() bool { return a.tokens != nil && a.tokens.sign != nil 
 // client with a password, or none, gets a token with those of the rights it asks
 // for that it has.
 func (a *Access) ServeToken(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		// OAuth2's way, which containerd tries first: it then does as is done here.
+		w.Header().Set("Allow", http.MethodGet)
+		writeJSON(w, http.StatusMethodNotAllowed, map[string]any{"error": "method not allowed"})
+		return
+	}
 	u, err := a.Identify(r)
 	if err != nil || u.token {
 		w.Header().Set("WWW-Authenticate", `Basic realm="pkg", charset="UTF-8"`)
@@ -159,6 +178,9 @@ func writeJSON(w http.ResponseWriter, status int, v map[string]any) {
 func (a *Access) scope(u User, text string) (grant, bool) {
 	kind, rest, _ := strings.Cut(text, ":")
 	at := strings.LastIndex(rest, ":")
+	if text == "registry:catalog:*" {
+		return grant{Type: kind, Name: "catalog", Actions: []string{"*"}}, true
+	}
 	if kind != "repository" || at < 0 {
 		return grant{}, false
 	}

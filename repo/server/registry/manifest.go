@@ -249,8 +249,8 @@ func (g *Registry) remove(q Request) error {
 			}
 		}
 	}
-	if strings.Contains(q.ref, ":") {
-		return g.dropManifest(q.Name, m.digest)
+	if layer, _ := m.chartLayer(); layer != nil || strings.Contains(q.ref, ":") {
+		return g.dropManifest(q.Name, m.digest) // a chart has one tag, its version
 	}
 	return g.dropTag(q.Name, q.ref, m.digest)
 }

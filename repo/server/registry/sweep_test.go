@@ -1,8 +1,13 @@
 package registry_test
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -27,6 +32,7 @@ import (
 // hosted is a registry without rights before it.
 type hosted struct {
 	*registry.Registry
+	charts    *depot.Depot
 	dir, host string
 }
 
@@ -41,7 +47,7 @@ func host(t testing.TB) hosted {
 			t.Error(err)
 		}
 	})
-	h := hosted{dir: charts.StatePath("registry")}
+	h := hosted{charts: charts, dir: charts.StatePath("registry")}
 	if h.Registry, err = registry.Open(h.dir, charts, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
@@ -136,6 +142,54 @@ func TestSweep(t *testing.T) {
 	}
 	if after := len(h.blobs(t)); after != before {
 		t.Errorf("%d blobs, %d before", after, before)
+	}
+}
+
+// send sends a request with a body and wants it taken.
+func (h hosted) send(t testing.TB, method, path string, body []byte) {
+	t.Helper()
+	r, err := http.NewRequest(method, "http://"+h.host+path, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Body.Close()
+	if text, _ := io.ReadAll(w.Body); w.StatusCode/100 != 2 {
+		t.Fatalf("%s %s: %s %s", method, path, w.Status, text)
+	}
+}
+
+// TestSweepDeletedChart deletes a chart in the depot that was pushed to the registry.
+func TestSweepDeletedChart(t *testing.T) {
+	h := host(t)
+	var archive bytes.Buffer
+	zipped := gzip.NewWriter(&archive)
+	packed := tar.NewWriter(zipped)
+	const text = "apiVersion: v2\nname: web\nversion: 1.0.0\n"
+	err := packed.WriteHeader(&tar.Header{Name: "web/Chart.yaml", Mode: 0o644, Size: int64(len(text))})
+	_, werr := io.WriteString(packed, text)
+	if err := errors.Join(err, werr, packed.Close(), zipped.Close()); err != nil {
+		t.Fatal(err)
+	}
+	config := []byte(`{"name":"web","version":"1.0.0"}`)
+	for _, blob := range [][]byte{config, archive.Bytes()} {
+		h.send(t, http.MethodPost, fmt.Sprintf("/v2/team/web/blobs/uploads/?digest=sha256:%x", sha256.Sum256(blob)), blob)
+	}
+	h.send(t, http.MethodPut, "/v2/team/web/manifests/1.0.0", fmt.Appendf(nil,
+		`{"schemaVersion":2,"config":{"mediaType":"application/vnd.cncf.helm.config.v1+json","digest":"sha256:%x","size":1},`+
+			`"layers":[{"mediaType":"application/vnd.cncf.helm.chart.content.v1.tar+gzip","digest":"sha256:%x","size":1}]}`,
+		sha256.Sum256(config), sha256.Sum256(archive.Bytes())))
+	for _, want := range []registry.Swept{{}, {Tags: 1, Blobs: 2, Bytes: int64(len(config) + archive.Len())}, {}} {
+		got, err := h.Sweep(t.Context(), time.Now().Add(time.Hour))
+		if err != nil || got != want {
+			t.Errorf("swept %+v (%v), want %+v", got, err, want)
+		}
+		if want == (registry.Swept{}) {
+			_ = h.charts.Delete("team", "web", "1.0.0") // the first time
+		}
 	}
 }
 
