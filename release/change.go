@@ -182,7 +182,7 @@ func (r *Releases) await(ctx context.Context, c *change, a *applier) error {
 
 func (r *Releases) hooks(rel *Release, o Options) *hookRunner {
 	return &hookRunner{
-		cluster: r.Cluster, waiter: r.waiter(goalComplete), timeout: o.Timeout, now: r.Now, out: r.Logs,
+		cluster: r.Cluster, waiter: r.waiter(goalComplete), timeout: o.Timeout, now: r.Now, out: r.Logs, stream: r.StreamHooks,
 		record: func(ctx context.Context) error { return r.store.update(ctx, rel, r.Self.encode()) },
 	}
 }
@@ -265,13 +265,14 @@ func (r *Releases) goBack(ctx context.Context, c *change, cause error) error {
 		if _, err := r.uninstall(ctx, c.next.Name, UninstallOptions{Options: o}); err != nil {
 			return errors.Join(cause, fmt.Errorf("uninstall: %w", err))
 		}
-		return fmt.Errorf("release %s failed, and has been uninstalled: %w", c.next.Name, cause)
+		return fmt.Errorf("release %s failed, and has been uninstalled due to atomic being set: %w", c.next.Name, cause)
 	}
 	r.say("%s failed, rolling back: %v", c.verb, cause)
 	if _, err := r.rollback(ctx, c.next.Name, RollbackOptions{Options: o}); err != nil {
 		return errors.Join(cause, fmt.Errorf("roll back: %w", err))
 	}
-	return fmt.Errorf("release %s failed, and has been rolled back: %w", c.next.Name, cause)
+	r.say("rolled back to revision %d; the data on its volumes was not rolled back", c.previous.Revision)
+	return fmt.Errorf("release %s failed, and has been rolled back due to atomic being set: %w", c.next.Name, cause)
 }
 
 // Result is what an operation did, or with a dry run would do.

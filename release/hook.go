@@ -9,9 +9,6 @@ import (
 	"slices"
 	"time"
 
-	kfields "k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
-
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -32,6 +29,7 @@ type hookRunner struct {
 	timeout time.Duration // of each hook
 	now     func() time.Time
 	out     io.Writer // logs that hooks ask to be shown
+	stream  bool      // say what hooks write, while they run
 	record  func(context.Context) error
 }
 
@@ -86,9 +84,8 @@ func (h *hookRunner) one(ctx context.Context, r *Release, k *Hook, event string)
 		return err
 	}
 	k.LastRun.Phase = phaseUnknown
-	err = h.create(ctx, items)
-	if err == nil {
-		err = h.waiter.wait(ctx, items, h.timeout)
+	if err = h.create(ctx, items); err == nil {
+		err = h.await(ctx, r, k, items)
 	}
 	k.LastRun.CompletedAt = Time{h.now()}
 	if err == nil {
@@ -100,6 +97,17 @@ func (h *hookRunner) one(ctx context.Context, r *Release, k *Hook, event string)
 	defer cancel()
 	h.logs(after, r, k, onFailed)
 	return errors.Join(fmt.Errorf("hook %s: %w", k.Path, err), h.clean(after, r, []*Hook{k}, onFailed))
+}
+
+// await waits for a hook to end, and shows meanwhile what it writes.
+func (h *hookRunner) await(ctx context.Context, r *Release, k *Hook, items []*Item) error {
+	w := h.waiter
+	if h.stream && len(items) > 0 {
+		w.logsShown = true
+		shown := &hookLogs{cluster: h.cluster, say: h.waiter.say}
+		defer shown.follow(ctx, cmp.Or(items[0].Namespace, r.Namespace), k)()
+	}
+	return w.wait(ctx, items, h.timeout)
 }
 
 func (h *hookRunner) create(ctx context.Context, items []*Item) error {
@@ -161,16 +169,11 @@ func copyLogs(ctx context.Context, c Cluster, out io.Writer, namespace string, k
 	if ns := items[0].Namespace; ns != "" {
 		namespace = ns
 	}
-	o := object.ListOptions{Namespace: namespace}
-	switch k.Kind {
-	case "Pod":
-		o.Fields = kfields.OneTermEqualSelector("metadata.name", k.Name)
-	case "Job":
-		o.Labels = labels.Set{"job-name": k.Name}.AsSelector()
-	default:
+	which, ok := podsOfHook(namespace, k)
+	if !ok {
 		return nil
 	}
-	l, err := c.List(ctx, pods(), o)
+	l, err := c.List(ctx, pods(), object.ListOptions{Namespace: which.Namespace, Labels: which.Labels, Fields: which.Fields})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,6 +30,8 @@ type Config struct {
 	Table func([]State)
 	Warn  func(line string) // what the user should know; nil drops it
 	Logs  io.Writer         // logs that hooks ask to be shown; nil drops them
+	// StreamHooks says with Say what hooks and tests write, while they run.
+	StreamHooks bool
 	Now   func() time.Time  // nil: time.Now
 }
 
@@ -43,12 +46,18 @@ func New(c Config) *Releases {
 	if c.Alive == nil {
 		c.Alive = c.Self.Alive
 	}
-	if c.Say == nil {
-		c.Say = func(string) {}
+	// What is done side by side is said one after another.
+	var talking sync.Mutex
+	inTurn := func(tell func(string)) func(string) {
+		return func(line string) {
+			if tell != nil {
+				talking.Lock()
+				defer talking.Unlock()
+				tell(line)
+			}
+		}
 	}
-	if c.Warn == nil {
-		c.Warn = func(string) {}
-	}
+	c.Say, c.Warn = inTurn(c.Say), inTurn(c.Warn)
 	if c.Logs == nil {
 		c.Logs = io.Discard
 	}

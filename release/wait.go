@@ -36,6 +36,8 @@ type waiter struct {
 	now       func() time.Time
 	// stable is how long everything has to stay ready, without a crash.
 	stable time.Duration
+	// logsShown says that the logs of containers are shown anyway.
+	logsShown bool
 	// table is shown all states at every change, and every second; nil at the end.
 	// Without it what is waited for is said in lines.
 	table func([]State)
@@ -318,6 +320,9 @@ func (w *waiter) tellCrashes(ctx context.Context, s *scene, items []*Item, told 
 				}
 				told[id] = true
 				w.say("pod %s: container %s: %s", p.GetName(), c.container, c.how)
+				if w.logsShown {
+					continue
+				}
 				for _, line := range w.lastLines(ctx, p, c) {
 					w.say("  | %s", line)
 				}

@@ -198,7 +198,7 @@ func (c *connection) releases(a *app, operation string) (*release.Releases, erro
 	w := &warner{app: a, seen: map[string]bool{}}
 	config := release.Config{
 		Cluster: c.kube, Namespace: c.namespace, Self: self,
-		Say: a.progress, Warn: w.warn, Logs: a.Out, Now: a.Now,
+		Say: a.progress, Warn: w.warn, Logs: a.Out, StreamHooks: !a.asHelm, Now: a.Now,
 	}
 	if size := terminalSize(a.Err); size != nil && !a.asHelm && a.Env("TERM") != "dumb" {
 		live := &liveTable{out: a.Err, size: size, now: a.Now, paint: painter{on: a.Env("NO_COLOR") == ""}}

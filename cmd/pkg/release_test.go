@@ -63,8 +63,9 @@ func TestLife(t *testing.T) {
 		t.Error("the upgrade changed the password")
 	}
 
-	out, _ = c.mustRun(t, 0, "test", "mysql", "--logs")
+	out, talk = c.mustRun(t, 0, "test", "mysql", "--logs")
 	wantIn(t, "test", out, "Phase:          Succeeded", "log of mysql-test")
+	wantIn(t, "test's talk", talk, "  mysql-test | log of mysql-test")
 	out, _ = c.mustRun(t, 0, "rollback", "mysql", "1")
 	wantIn(t, "rollback", out, "as revision 3")
 	out, _ = c.mustRun(t, 0, "history", "mysql")
@@ -120,7 +121,7 @@ func TestGoBack(t *testing.T) {
 	c.mustRun(t, 1, "status", "app")
 	c.mustRun(t, 0, "install", appChart)
 	_, talk = c.mustRun(t, 3, "upgrade", "app", "--set", "tag=missing", "--rollback-on-failure", "--timeout", "2s")
-	wantIn(t, "upgrade", talk, "has been rolled back")
+	wantIn(t, "upgrade", talk, "has been rolled back", "rolled back to revision 1; the data on its volumes was not rolled back")
 	out, _ := c.mustRun(t, 0, "status", "app")
 	wantIn(t, "status", out, "STATUS: deployed", "REVISION: 3")
 	d, err := builtin.Deployments.Get(t.Context(), c.verbs, "default", "app")
@@ -133,7 +134,7 @@ func TestFailingHookAppliesNothing(t *testing.T) {
 	c := startTestCluster(t)
 	c.mustRun(t, 0, "install", appChart, "--set", "hook=ok")
 	_, talk := c.mustRun(t, 1, "upgrade", "app", "--set", "hook=fail,tag=other")
-	wantIn(t, "upgrade", talk, "pre-upgrade hooks failed", "Pod/app-before", "exit code 1", "  | log of app-before")
+	wantIn(t, "upgrade", talk, "pre-upgrade hooks failed", "Pod/app-before", "exit code 1", "  app-before | log of app-before")
 	d, err := builtin.Deployments.Get(t.Context(), c.verbs, "default", "app")
 	if err != nil || d.Spec.Template.Spec.Containers[0].Image != "registry.test/app:ok" {
 		t.Errorf("the image is %q (%v)", d.Spec.Template.Spec.Containers[0].Image, err)
