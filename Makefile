@@ -18,13 +18,14 @@ test: testdeps build tools   ## all tests
 
 build: bin/pkg bin/pkg-release bin/pkgd bin/pkg-kubectl bin/pkg-repo   ## all programs into bin/
 
-tools: bin/pkg-kubectl  ## real helm, helmfile, ct, crane and kubectl, to test beside them
+tools: bin/pkg-kubectl  ## real helm, helmfile, ct, crane, sops and kubectl, to test beside them
 	cd .ci/helm3 && CGO_ENABLED=0 $(GO) build -ldflags '-s -w $(helmkube)' -o ../../bin/tools/helm helm.sh/helm/v3/cmd/helm
 	cd .ci/helm3 && CGO_ENABLED=0 $(GO) build -ldflags '-s -w $(helmkube)' -o ../../bin/tools/helm-oracle ./oracle
 	cd .ci/helm4 && CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o ../../bin/tools/helm4 helm.sh/helm/v4/cmd/helm
 	cd .ci/chart-testing && CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o ../../bin/tools/ct github.com/helm/chart-testing/v3/ct
 	cd .ci/helmfile && CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o ../../bin/tools/helmfile github.com/helmfile/helmfile
 	CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o bin/tools/crane github.com/google/go-containerregistry/cmd/crane
+	cd .ci/sops && CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o ../../bin/tools/sops github.com/getsops/sops/v3/cmd/sops
 	ln -sf ../pkg-kubectl bin/tools/kubectl
 	bash .ci/page/install
 

@@ -19,6 +19,9 @@ type NotFoundError struct {
 	Revision  int // 0: the release itself
 }
 
+// HelmText is Helm's.
+func (e *NotFoundError) HelmText() string { return "release: not found" }
+
 // Error is Helm's text, with the name.
 func (e *NotFoundError) Error() string {
 	if e.Revision > 0 {

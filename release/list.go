@@ -123,6 +123,12 @@ func (r *Releases) Get(ctx context.Context, name string, revision int) (*Release
 	return history[len(history)-1], nil
 }
 
+// Recent is History without the content of revisions before the last that worked: of
+// those only number, status and labels are read. Errors: *NotFoundError.
+func (r *Releases) Recent(ctx context.Context, name string) ([]*Release, error) {
+	return r.store.history(ctx, name)
+}
+
 // History returns the revisions of a release, oldest first. Errors: *NotFoundError.
 func (r *Releases) History(ctx context.Context, name string) ([]*Release, error) {
 	return r.store.revisions(ctx, name)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -136,6 +137,9 @@ func (a *app) main(ctx context.Context, args []string) int {
 	a.printError(err)
 	var coded interface{ ExitCode() int }
 	if errors.As(err, &coded) {
+		if _, program := coded.(*exec.ExitError); program { // another program's code says nothing of ours
+			return exitFailed
+		}
 		return coded.ExitCode()
 	}
 	return exitFailed
@@ -162,6 +166,13 @@ func (a *app) printError(err error) {
 
 // errorText is the error's text, or Helm's for what it words otherwise.
 func (a *app) errorText(err error) string {
+	var worded interface {
+		error
+		HelmText() string
+	}
+	if a.asHelm && errors.As(err, &worded) {
+		return strings.Replace(err.Error(), worded.Error(), worded.HelmText(), 1)
+	}
 	var missing *repo.NotFoundError
 	if a.asHelm && errors.As(err, &missing) {
 		if ref := strings.TrimPrefix(missing.What, "chart "); !strings.Contains(ref, "/") {

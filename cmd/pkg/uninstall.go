@@ -66,6 +66,9 @@ func runUninstall(ctx context.Context, a *app, change *changeFlags, o release.Un
 			continue
 		}
 		if err != nil {
+			if missing != nil && a.asHelm {
+				return fmt.Errorf("uninstall: Release not loaded: %s: %w", name, err)
+			}
 			return fmt.Errorf("uninstall: %w", err)
 		}
 		if change.preview != nil {

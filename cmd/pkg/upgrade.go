@@ -119,7 +119,7 @@ func runUpgrade(ctx context.Context, a *app, o *upgradeOptions, args []string) e
 		return err
 	}
 	name := args[0]
-	history, err := r.History(ctx, name)
+	history, err := r.Recent(ctx, name)
 	var missing *release.NotFoundError
 	if errors.As(err, &missing) {
 		err = nil

@@ -138,7 +138,7 @@ func (r *Runner) decide(ctx context.Context, rel Release) (Change, *release.Rele
 	if out.chart.Source.Declared, err = declared(out.chart); err != nil {
 		return out, nil, err
 	}
-	history, err := releases.History(ctx, rel.Name)
+	history, err := releases.Recent(ctx, rel.Name)
 	var missing *release.NotFoundError
 	if err != nil && !errors.As(err, &missing) {
 		return out, nil, err
