@@ -23,6 +23,9 @@ type State struct {
 	Object  Ref
 	Phase   Phase
 	Message string // "0 of 1 pods ready: pod mysql-0: container mysql: ContainerCreating"
+	// Event is the last one about the object or its pods, "Started: Started container
+	// mysql"; "" of what is ready.
+	Event string
 }
 
 // String is "StatefulSet/mysql: 0 of 1 pods ready".

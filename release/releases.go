@@ -32,7 +32,7 @@ type Config struct {
 	Logs  io.Writer         // logs that hooks ask to be shown; nil drops them
 	// StreamHooks says with Say what hooks and tests write, while they run.
 	StreamHooks bool
-	Now   func() time.Time  // nil: time.Now
+	Now         func() time.Time // nil: time.Now
 }
 
 // Releases are the releases of one namespace of a cluster.

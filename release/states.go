@@ -16,7 +16,7 @@ func (r *Releases) States(ctx context.Context, rel *Release) ([]State, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &scene{pods: map[object.Key]*unstructured.Unstructured{}, warnings: map[types.UID]string{}, pulls: map[types.UID]string{}, synced: map[Ref]bool{}}
+	s := &scene{pods: map[object.Key]*unstructured.Unstructured{}, warnings: map[types.UID]string{}, events: map[types.UID]event{}, pulls: map[types.UID]string{}, synced: map[Ref]bool{}}
 	if s.objects, err = live(ctx, r.Cluster, items); err != nil {
 		return nil, err
 	}

@@ -48,6 +48,7 @@ type scene struct {
 	objects  map[Ref]*unstructured.Unstructured
 	pods     map[object.Key]*unstructured.Unstructured
 	warnings map[types.UID]string // last Warning event about an object, by its UID
+	events   map[types.UID]event  // last event about an object, by its UID
 	pulls    map[types.UID]string // what the last event says of an image that is being pulled, by the pod's UID
 	synced   map[Ref]bool         // looked up, though perhaps not there
 }
@@ -134,7 +135,7 @@ func (w *waiter) matters(i *Item) bool {
 func (w *waiter) loop(ctx context.Context, items []*Item, updates <-chan func(*scene), deadline <-chan time.Time, start time.Time) error {
 	s := &scene{
 		objects: map[Ref]*unstructured.Unstructured{}, pods: map[object.Key]*unstructured.Unstructured{},
-		warnings: map[types.UID]string{}, pulls: map[types.UID]string{}, synced: map[Ref]bool{},
+		warnings: map[types.UID]string{}, events: map[types.UID]event{}, pulls: map[types.UID]string{}, synced: map[Ref]bool{},
 	}
 	printed, told := map[Ref]said{}, map[string]bool{}
 	var quiet, second <-chan time.Time
@@ -257,6 +258,7 @@ func (s *scene) states(items []*Item, g goal) []State {
 			if why := s.why(o); why != "" {
 				st.Message += ": " + why
 			}
+			st.Event = s.lastEvent(o).text
 		}
 		out[n] = st
 	}
@@ -414,9 +416,30 @@ func (s *scene) setEvent(o object.Object, deleted bool) {
 	case "Pulled":
 		delete(s.pulls, uid)
 	}
+	text := strings.TrimSuffix(e.text("reason")+": "+firstLine(e.text("message")), ": ")
 	if e.text("type") == "Warning" {
-		s.warnings[uid] = strings.TrimSuffix(e.text("reason")+": "+firstLine(e.text("message")), ": ")
+		s.warnings[uid] = text
 	}
+	if now := (event{text, eventTime(u)}); !now.at.Before(s.events[uid].at) {
+		s.events[uid] = now
+	}
+}
+
+// event is what is shown of an event.
+type event struct {
+	text string
+	at   time.Time
+}
+
+// lastEvent is the newest about an object or its pods.
+func (s *scene) lastEvent(o *unstructured.Unstructured) event {
+	last := s.events[o.GetUID()]
+	for _, p := range s.podsOf(o) {
+		if e := s.events[p.GetUID()]; e.at.After(last.at) {
+			last = e
+		}
+	}
+	return last
 }
 
 func firstLine(s string) string {

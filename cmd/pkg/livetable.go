@@ -16,7 +16,7 @@ import (
 	"github.com/seed38700745/pkg/release"
 )
 
-// liveTable shows on a terminal what an operation waits for: object, age, state. It
+// liveTable shows on a terminal what an operation waits for: object, age, state, last event. It
 // redraws in place; what else is said appears above it.
 type liveTable struct {
 	out   io.Writer
@@ -121,6 +121,9 @@ func (l *liveTable) drawLocked() {
 			color = "31"
 		}
 		text, _, _ = strings.Cut(text, "\n")
+		if _, message, _ := strings.Cut(s.Event, ": "); s.Event != "" && !strings.Contains(text, firstOf(message, s.Event)) {
+			text += " | " + s.Event
+		}
 		line := cut(fmt.Sprintf("  %-*s  %5s  %s", longest, s.Object, age.Round(time.Second), text), width-1)
 		fmt.Fprintln(l.out, l.paint.paint(color, line))
 	}

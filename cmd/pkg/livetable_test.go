@@ -33,8 +33,13 @@ func TestLiveTable(t *testing.T) {
 	height = 3
 	l.update(states)
 	expect("\x1b[2A\x1b[J  StatefulSet/db   1m5s  0 of 1 pods re\n  and 1 more\n")
+	width, height = 90, 24
+	l.update([]release.State{{Object: db, Message: "0 of 1 pods ready", Event: "Started: Started container db"}})
+	expect("\x1b[2A\x1b[J  StatefulSet/db   1m5s  0 of 1 pods ready | Started: Started container db\n")
+	l.update([]release.State{{Object: db, Message: "0 of 1 pods ready: pulling x", Event: "Pulling: pulling x"}})
+	expect("\x1b[1A\x1b[J  StatefulSet/db   1m5s  0 of 1 pods ready: pulling x\n")
 	l.update(nil)
-	expect("\x1b[2A\x1b[J")
+	expect("\x1b[1A\x1b[J")
 	l.above(func() { fmt.Fprintln(&out, "done") })
 	expect("done\n")
 }
