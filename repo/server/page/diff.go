@@ -40,8 +40,8 @@ type diffFile struct {
 
 // Limits of what is shown of changes, in lines.
 const (
-	maxChange = 1500  // of one file, among others
-	maxAll    = 3000  // of all files
+	maxChange = 2500  // of one file, among others
+	maxAll    = 4000  // of all files
 	maxAlone  = 40000 // of a file shown alone
 	maxFolded = 2000  // unchanged lines that can be opened
 )
