@@ -24,7 +24,14 @@ type auditEntry struct {
 // the server's log: the write has happened.
 func (s *Server) record(r *http.Request, a *auditEntry) {
 	a.Time, a.Remote = time.Now().UTC(), r.RemoteAddr
-	s.config.Log.Info(a.Action, "user", a.User, "repository", a.Tenant, "name", a.Name, "version", a.Version, "status", a.Status, "error", a.Error)
+	about := []any{"user", a.User, "repository", a.Tenant, "name", a.Name, "status", a.Status}
+	if a.Version != "" {
+		about = append(about, "version", a.Version)
+	}
+	if a.Error != "" {
+		about = append(about, "error", a.Error)
+	}
+	s.config.Log.Info(a.Action, about...)
 	if s.audit == nil {
 		return
 	}

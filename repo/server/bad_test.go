@@ -259,7 +259,7 @@ func TestRegistryRights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"user":"ann","remote":"127.0.0.1:`, `"action":"push","repository":"a","name":"a/app/manifests/1","status":201`, `"action":"delete","repository":"a","name":"a/app/manifests/1","status":202`} {
+	for _, want := range []string{`"user":"ann","remote":"127.0.0.1:`, `"action":"push","repository":"a","name":"a/app/manifests/1","digest":"sha256:`, `"action":"delete","repository":"a","name":"a/app/manifests/1","status":202`} {
 		if !strings.Contains(string(log), want) {
 			t.Errorf("the audit log lacks %s:\n%s", want, log)
 		}

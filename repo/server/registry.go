@@ -36,8 +36,11 @@ func (s *Server) serveRegistry(w *recorder, r *http.Request) {
 		}
 		registry.WriteError(w, err)
 	}
-	if right := registryRight(r.Method); right != access.Pull {
+	// A push is written down when something is there, not for each chunk of it.
+	right := registryRight(r.Method)
+	if started := right == access.Push && w.status == http.StatusAccepted; right != access.Pull && !started {
 		a := auditEntry{User: user, Action: string(right), Tenant: q.Tenant, Name: strings.TrimPrefix(r.URL.Path, "/v2/"), Status: w.status}
+		a.Digest = w.Header().Get("Docker-Content-Digest")
 		if err != nil {
 			a.Error = err.Error()
 		}
