@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -298,9 +299,14 @@ func TestContents(t *testing.T) {
 		t.Errorf("%+v", doc)
 	}
 	var got []string
+	// The patterns are those of SPDX's own JSON schema.
+	if !regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$`).MatchString(doc.CreationInfo.Created) {
+		t.Errorf("created %s", doc.CreationInfo.Created)
+	}
+	idForm := regexp.MustCompile(`^SPDXRef-[a-zA-Z0-9.-]+$`)
 	ids := map[string]bool{"SPDXRef-DOCUMENT": true}
 	for _, p := range doc.Packages {
-		if p.DownloadLocation == "" || ids[p.SPDXID] {
+		if p.DownloadLocation == "" || p.Name == "" || ids[p.SPDXID] || !idForm.MatchString(p.SPDXID) {
 			t.Errorf("package %+v", p)
 		}
 		ids[p.SPDXID] = true

@@ -240,6 +240,14 @@ func TestBundleRefused(t *testing.T) {
 	if answer.StatusCode != http.StatusOK {
 		t.Errorf("nginx answers %s", answer.Status)
 	}
+	// This machine can neither fetch nor build: the image comes from its cluster.
+	own := filepath.Join(dir, "own.bundle.tar")
+	if r := m.try("pkg", "bundle", "create", "bundled/nginx", "-o", own); r.code != 0 || !strings.Contains(r.stdout, "1 image") {
+		t.Errorf("a bundle of what the cluster has: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	if largestBlob(t, own) != blob {
+		t.Error("the cluster's image is another one than the bundle's that it came from")
+	}
 	if out := m.pkg("image", "load", file); !strings.Contains(out, "loaded docker.io/library/nginx:1.22") {
 		t.Errorf("image load of a bundle: %s", out)
 	}
