@@ -40,10 +40,13 @@ type Access struct {
 	PlainHTTP             bool // registries without TLS
 }
 
-// or completes the access with the credentials and files of another one.
+// or completes the access with the credentials and files of another one. Where
+// credentials may go is said with them: as in Helm, --pass-credentials means those of
+// the command line.
 func (a Access) or(other Access) Access {
 	if a.Token == "" && (a.Username == "" || a.Password == "") {
 		a.Username, a.Password, a.Token = other.Username, other.Password, other.Token
+		a.PassCredentialsAll = a.PassCredentialsAll || other.PassCredentialsAll
 	}
 	if a.CertFile == "" && a.KeyFile == "" {
 		a.CertFile, a.KeyFile = other.CertFile, other.KeyFile
@@ -52,7 +55,6 @@ func (a Access) or(other Access) Access {
 		a.CAFile = other.CAFile
 	}
 	a.InsecureSkipTLSVerify = a.InsecureSkipTLSVerify || other.InsecureSkipTLSVerify
-	a.PassCredentialsAll = a.PassCredentialsAll || other.PassCredentialsAll
 	a.PlainHTTP = a.PlainHTTP || other.PlainHTTP
 	return a
 }

@@ -2,7 +2,6 @@ package repo
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -137,22 +136,26 @@ func PendingFolder(dir string) (pending *os.File, err error) {
 	if err := removePending(parent); err != nil {
 		return nil, err
 	}
-	name, err := os.MkdirTemp(parent, pendingPrefix+filepath.Base(dir)+"-")
-	if err != nil {
-		return nil, err
+	for {
+		name, err := os.MkdirTemp(parent, pendingPrefix+filepath.Base(dir)+"-")
+		if err != nil {
+			return nil, err
+		}
+		f, err := os.Open(name)
+		if errors.Is(err, fs.ErrNotExist) { // taken for a left one
+			continue
+		}
+		if err != nil {
+			return nil, errors.Join(err, os.Remove(name))
+		}
+		kept, err := lockPending(f)
+		if err == nil && kept {
+			return f, nil
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, err
+		}
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	kept, err := lockPending(f)
-	if err == nil && !kept {
-		err = fmt.Errorf("%s: removed by another process", name)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
 }
 
 // CommitFolder gives a pending folder its name.

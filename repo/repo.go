@@ -4,9 +4,11 @@
 // A [Resolver] knows the repositories of the user's configuration (Helm's
 // repositories.yaml), those of the system, and one built into the program, which is
 // called bundled/ always and stable/ until somebody adds a repository of that name.
-// Indexes are kept in a cache folder and refreshed by [Resolver.Update]. Configuration
-// and cache are written atomically under a file lock, so several programs may work
-// on them at once.
+// Indexes are kept in a cache folder and refreshed by [Resolver.Update]; package
+// localindex makes them quick to read. What is fetched is kept there by its digest, and
+// suffices for a resolver that is offline. Policies say which charts have to be signed.
+// Configuration and cache are written atomically, the former under a file lock, so
+// several programs may work on them at once.
 package repo
 
 import (

@@ -58,7 +58,10 @@ func runPull(ctx context.Context, a *app, o *pullOptions, ref string) error {
 	if o.source.Verify {
 		req.Verify = a.verifierInto(o.source.Keyring, &signed)
 	}
-	archive, err := a.repositories().Pull(ctx, req)
+	r, p := a.repositories(), a.newDownloads()
+	r.Progress = p.report
+	archive, err := r.Pull(ctx, req)
+	p.erase()
 	if err != nil {
 		return err
 	}

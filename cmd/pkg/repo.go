@@ -116,7 +116,10 @@ func runRepoAdd(ctx context.Context, a *app, o *repoAddOptions, name, url string
 	// configuration is not locked meanwhile.
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
+	p := a.newDownloads()
+	r.Progress = p.report
 	done, err := r.Update(ctx, &e)
+	p.erase()
 	if err != nil {
 		return err
 	}

@@ -472,6 +472,9 @@ func TestCredentialsGoWhereHelmsGo(t *testing.T) {
 		{"repo add foo $OWN/leads --username me --password secret", "pull foo/web", "pull $OTHER/web-1.0.0.tgz"},
 		{"repo add foo $OWN/leads --username me --password secret --pass-credentials", "pull foo/web", "pull $OTHER/web-1.0.0.tgz"},
 		{"repo add foo $OWN", "pull foo/web --username me --password secret"},
+		{"repo add foo $OWN/leads --username me --password secret", "pull foo/web --pass-credentials"},
+		{"repo add foo $OWN/leads", "pull foo/web --username me --password secret --pass-credentials"},
+		{"repo add foo $OWN/leads --username me --password secret", "template x foo/web --username you --password other"},
 	} {
 		run := func(program string) []string {
 			seen = nil
