@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/match"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/seed38700745/pkg/cluster/cri"
 )
@@ -235,7 +236,9 @@ func (s *Store) loadLayout(ctx context.Context, dir string) ([]cri.Image, error)
 	}
 	var out []cri.Image
 	for _, d := range m.Manifests {
-		if d.ArtifactType != "" { // a signature, or a bundle's own manifest
+		// A signature, or a bundle's own manifest. Some call an image's configuration its
+		// artifact type.
+		if d.ArtifactType != "" && !types.MediaType(d.ArtifactType).IsConfig() {
 			continue
 		}
 		img, err := s.imageOf(index, d)
