@@ -90,8 +90,8 @@ func fillFolder(t testing.TB, dir string, charts, versions int) []string {
 }
 
 // nginx serves a folder as static files until the test ends, as it does by default but
-// for logs, and returns its URL.
-func nginx(b *testing.B, root string) string {
+// for logs, and returns its URL and its process.
+func nginx(b *testing.B, root string) (url string, pid int) {
 	b.Helper()
 	program, err := exec.LookPath("nginx")
 	if err != nil {
@@ -130,7 +130,7 @@ http {
 		_ = cmd.Wait()
 	})
 	waitAnswer(b, "http://"+address+"/")
-	return "http://" + address
+	return "http://" + address, cmd.Process.Pid
 }
 
 func waitAnswer(t testing.TB, url string) {
@@ -147,20 +147,50 @@ func waitAnswer(t testing.TB, url string) {
 	}
 }
 
-// rate is what wrk measured.
+// rate is what was measured of requests. The server's CPU time for each depends less
+// on what else the machine does than the others.
 type rate struct {
 	perSecond float64
 	p99       time.Duration
+	cpu       time.Duration
+}
+
+// cpuTime is what a process and its children have used.
+func cpuTime(b *testing.B, pid int) time.Duration {
+	b.Helper()
+	const tick = time.Second / 100 // USER_HZ
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	all := time.Duration(0)
+	for _, one := range append(strings.Fields(string(children)), strconv.Itoa(pid)) {
+		stat, err := os.ReadFile("/proc/" + one + "/stat")
+		if err != nil {
+			b.Fatal(err)
+		}
+		// The fields after the name, which is in parentheses: the first is number 3 of proc(5).
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		for _, field := range fields[11:13] { // utime, stime
+			n, err := strconv.Atoi(field)
+			if err != nil {
+				b.Fatal(err)
+			}
+			all += time.Duration(n) * tick
+		}
+	}
+	return all
 }
 
 var (
 	wrkRate = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
 	wrkP99  = regexp.MustCompile(`\n\s+99%\s+(\S+)`)
+	wrkAll  = regexp.MustCompile(`\n\s+(\d+) requests in`)
 )
 
 // wrk reads paths below a URL with many clients for a while. A socket error or an
 // answer that is not 2xx fails the test.
-func wrk(b *testing.B, base string, paths []string, headers ...string) rate {
+func wrk(b *testing.B, pid int, base string, paths []string, headers ...string) rate {
 	b.Helper()
 	program, err := exec.LookPath("wrk")
 	if err != nil {
@@ -176,10 +206,12 @@ func wrk(b *testing.B, base string, paths []string, headers ...string) rate {
 	for _, h := range headers {
 		args = append(args, "-H", h)
 	}
+	before := cpuTime(b, pid)
 	out, err := exec.Command(program, append(args, base)...).CombinedOutput()
+	used := cpuTime(b, pid) - before
 	bad := bytes.Contains(out, []byte("Socket errors")) || bytes.Contains(out, []byte("Non-2xx"))
-	speed, late := wrkRate.FindSubmatch(out), wrkP99.FindSubmatch(out)
-	if err != nil || bad || speed == nil || late == nil {
+	speed, late, all := wrkRate.FindSubmatch(out), wrkP99.FindSubmatch(out), wrkAll.FindSubmatch(out)
+	if err != nil || bad || speed == nil || late == nil || all == nil {
 		b.Fatalf("wrk %s: %v\n%s", base, err, out)
 	}
 	var r rate
@@ -189,6 +221,11 @@ func wrk(b *testing.B, base string, paths []string, headers ...string) rate {
 	if r.p99, err = time.ParseDuration(string(late[1])); err != nil {
 		b.Fatal(err)
 	}
+	n, err := strconv.Atoi(string(all[1]))
+	if err != nil || n == 0 {
+		b.Fatalf("%d requests: %v", n, err)
+	}
+	r.cpu = used / time.Duration(n)
 	return r
 }
 
@@ -263,8 +300,9 @@ func turns(ours, theirs func() rate) (us, them rate) {
 // upload pushes charts of new names by many clients for a while, and returns how many a
 // second were acknowledged and the 99th of 100 in time. Each client looks now and then
 // whether the index names what was acknowledged.
-func upload(b *testing.B, base, prefix string) rate {
+func upload(b *testing.B, p *process, prefix string) rate {
 	b.Helper()
+	base := p.base
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: uploaders}}
 	defer client.CloseIdleConnections()
 	const most = 4000
@@ -276,7 +314,7 @@ func upload(b *testing.B, base, prefix string) rate {
 	var mu sync.Mutex
 	var took []time.Duration // guarded by mu
 	var clients sync.WaitGroup
-	begin := time.Now()
+	before, begin := cpuTime(b, p.cmd.Process.Pid), time.Now()
 	for range uploaders {
 		clients.Go(func() {
 			for time.Since(begin) < uploadTime {
@@ -310,7 +348,8 @@ func upload(b *testing.B, base, prefix string) rate {
 	}
 	clients.Wait()
 	all := time.Since(begin)
-	return rate{float64(len(took)) / all.Seconds(), percentile(b, took)}
+	used := cpuTime(b, p.cmd.Process.Pid) - before
+	return rate{float64(len(took)) / all.Seconds(), percentile(b, took), used / time.Duration(len(took))}
 }
 
 func get(t testing.TB, url string) string {
@@ -383,10 +422,11 @@ func BenchmarkLoad(b *testing.B) {
 	if err := os.WriteFile(filepath.Join(dir, "index.yaml"), []byte(index), 0o644); err != nil {
 		b.Fatal(err)
 	}
-	peer := nginx(b, dir)
+	pid := p.cmd.Process.Pid
+	peer, peerPid := nginx(b, dir)
 	us, them := turns(
-		func() rate { return wrk(b, p.base, []string{"/index.yaml"}, "Accept-Encoding: gzip") },
-		func() rate { return wrk(b, peer, []string{"/index.yaml"}) },
+		func() rate { return wrk(b, pid, p.base, []string{"/index.yaml"}, "Accept-Encoding: gzip") },
+		func() rate { return wrk(b, peerPid, peer, []string{"/index.yaml"}) },
 	)
 	row(fmt.Sprintf("index of %d kB, reads/s, ours by gzip", len(index)/1000), int(us.perSecond), int(them.perSecond), "as nginx")
 	row("  99 of 100 within, ms, at that rate", us.p99.Milliseconds(), them.p99.Milliseconds(), "")
@@ -397,9 +437,10 @@ func BenchmarkLoad(b *testing.B) {
 	for i, f := range files {
 		ours[i], theirs[i] = "/charts/"+f, "/"+f
 	}
-	us, them = turns(func() rate { return wrk(b, p.base, ours) }, func() rate { return wrk(b, peer, theirs) })
+	us, them = turns(func() rate { return wrk(b, pid, p.base, ours) }, func() rate { return wrk(b, peerPid, peer, theirs) })
 	row("charts, reads/s", int(us.perSecond), int(them.perSecond), "half of nginx")
 	row("  99 of 100 within, ms, at that rate", us.p99.Milliseconds(), them.p99.Milliseconds(), "20")
+	row("  CPU time of one, us", us.cpu.Microseconds(), them.cpu.Microseconds(), "")
 	row("resident memory after that, MB", int(resident(b, p.cmd.Process.Pid)), "", "120")
 
 	p.stop(b)
@@ -407,19 +448,22 @@ func BenchmarkLoad(b *testing.B) {
 	get(b, p.base+"/index.yaml")
 	row("  and after a start and an index, MB", int(resident(b, p.cmd.Process.Pid)), "", "120")
 
-	full := upload(b, p.base, "full")
+	full := upload(b, p, "full")
 	p.stop(b)
+	uploads := func(stored int, r rate) {
+		row(fmt.Sprintf("uploads/s by 32 clients, %d stored", stored), int(r.perSecond), "", "300")
+		row("  99 of 100 within, ms", r.p99.Milliseconds(), "", "")
+		row("  CPU time of one, us", r.cpu.Microseconds(), "", "not growing")
+	}
 	for _, stored := range []int{100, 2000} {
 		small := b.TempDir()
 		fillFolder(b, small, stored/loadVersions, loadVersions)
 		q := startProgram(b, program, "--data", small, "--allow-anonymous-push", "--quiet")
-		r := upload(b, q.base, "some")
-		row(fmt.Sprintf("uploads/s by 32 clients, %d stored", stored), int(r.perSecond), "", "300")
-		row("  99 of 100 within, ms", r.p99.Milliseconds(), "", "")
+		r := upload(b, q, "some")
+		uploads(stored, r)
 		q.stop(b)
 	}
-	row("uploads/s by 32 clients, 20000 stored", int(full.perSecond), "", "300")
-	row("  99 of 100 within, ms", full.p99.Milliseconds(), "", "")
+	uploads(loadCharts*loadVersions, full)
 	b.ReportMetric(0, "ns/op")
 	fmt.Print("\n" + table.String()) // Log would cut it
 }

@@ -21,7 +21,7 @@ import (
 )
 
 // patience is short, so that tests need not wait long for its end.
-const patience = 300 * time.Millisecond
+const patience = time.Second
 
 // dripping gives a body in parts with pauses. After the last it waits until it is closed.
 type dripping struct {
@@ -171,7 +171,7 @@ func TestSlowDownloads(t *testing.T) {
 			if err != nil {
 				t.Fatalf("after %d of %d bytes and %s: %v", n, len(archive), time.Since(begin), err)
 			}
-			time.Sleep(patience / 15) // the slow client itself
+			time.Sleep(patience / 40) // the slow client itself
 		}
 		if want := sha256.Sum256(archive); !bytes.Equal(hash.Sum(nil), want[:]) {
 			t.Errorf("%d bytes, want %d", n, len(archive))
