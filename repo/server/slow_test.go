@@ -65,6 +65,7 @@ func split(data []byte, n int) [][]byte {
 func clients(t *testing.T, run func(t *testing.T, base string, client *http.Client)) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(proto, func(t *testing.T) {
+			t.Parallel()
 			c := server.Config{Patience: patience, TLSSelfMade: proto == "HTTP/2.0"}
 			open(&c)
 			base, _ := start(t, c)
@@ -101,6 +102,7 @@ func noisy(t testing.TB, name string, size int) []byte {
 // TestSlowUploads wants uploads that go on, however slowly, taken, and those that stop
 // refused with nothing stored.
 func TestSlowUploads(t *testing.T) {
+	t.Parallel() // it mostly waits
 	clients(t, func(t *testing.T, base string, client *http.Client) {
 		archive := noisy(t, "slow", 200<<10)
 		r, err := client.Post(base+"/api/charts", "", &dripping{parts: split(archive, 40), pause: patience / 20})
@@ -148,6 +150,7 @@ func readIndexWith(t *testing.T, client *http.Client, base string) string {
 // TestSlowDownloads wants a download that goes on whole, although it takes many times
 // the patience.
 func TestSlowDownloads(t *testing.T) {
+	t.Parallel() // it mostly waits
 	clients(t, func(t *testing.T, base string, client *http.Client) {
 		archive := noisy(t, "large", 12<<20)
 		r, err := client.Post(base+"/api/charts", "", bytes.NewReader(archive))
@@ -182,6 +185,7 @@ func TestSlowDownloads(t *testing.T) {
 // TestStalledDownload wants the connection of a client closed that asks for a large file
 // and reads nothing.
 func TestStalledDownload(t *testing.T) {
+	t.Parallel() // it mostly waits
 	c := server.Config{Patience: patience}
 	open(&c)
 	base, _ := start(t, c)
@@ -221,6 +225,7 @@ func TestStalledDownload(t *testing.T) {
 // TestStalledStream wants a download over HTTP/2 ended that the client does not read, while
 // others go on over the same connection.
 func TestStalledStream(t *testing.T) {
+	t.Parallel() // it mostly waits
 	clients(t, func(t *testing.T, base string, client *http.Client) {
 		if !strings.HasPrefix(base, "https") {
 			t.Skip("a connection has one request at a time there, see TestStalledDownload")
