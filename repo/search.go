@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"regexp"
 	"slices"
 	"sort"
@@ -50,24 +51,23 @@ func (r *Resolver) Search(q SearchQuery) ([]Hit, error) {
 		return nil, err
 	}
 	var hits []Hit
-	err = r.eachChart(func(repoName, name string, versions []localindex.Entry) error {
+	err = r.eachChart(func(repoName, name string, versions iter.Seq[*localindex.Entry]) error {
 		full := repoName + "/" + name
-		var last *localindex.Entry
-		var score int
-		for i := range versions {
-			e := &versions[i]
+		first, score := true, 0
+		var last localindex.Entry
+		for e := range versions {
 			if !fits(e) {
 				continue
 			}
 			// Most versions of a chart have the same texts.
-			if last == nil || last.Description != e.Description || !slices.Equal(last.Keywords, e.Keywords) {
+			if first || last.Description != e.Description || !slices.Equal(last.Keywords, e.Keywords) {
 				score = match(name, full, e)
 			}
-			last = e
+			first, last = false, *e
 			if score < 0 {
 				continue
 			}
-			hits = append(hits, Hit{Name: full, Chart: name, Entry: *e, score: score})
+			hits = append(hits, Hit{Name: full, Chart: name, Entry: e.Clone(), score: score})
 			if !q.Versions {
 				break
 			}
@@ -81,7 +81,7 @@ func (r *Resolver) Search(q SearchQuery) ([]Hit, error) {
 }
 
 // eachChart calls f for the charts of all kept indexes and the built-in ones.
-func (r *Resolver) eachChart(f func(repoName, name string, versions []localindex.Entry) error) error {
+func (r *Resolver) eachChart(f func(repoName, name string, versions iter.Seq[*localindex.Entry]) error) error {
 	list, err := r.Repositories()
 	if err != nil {
 		return err
@@ -94,7 +94,7 @@ func (r *Resolver) eachChart(f func(repoName, name string, versions []localindex
 		if err != nil {
 			return err
 		}
-		err = x.Range(func(name string, versions []localindex.Entry) error { return f(e.Name, name, versions) })
+		err = x.Heads(func(name string, versions iter.Seq[*localindex.Entry]) error { return f(e.Name, name, versions) })
 		if err := errors.Join(err, x.Close()); err != nil {
 			return fmt.Errorf("repository %s: %w", e.Name, err)
 		}
@@ -111,7 +111,8 @@ func (r *Resolver) eachChart(f func(repoName, name string, versions []localindex
 		repoName = StableName
 	}
 	for _, c := range bundled {
-		if err := f(repoName, c.name, []localindex.Entry{c.entry}); err != nil {
+		only := func(yield func(*localindex.Entry) bool) { yield(&c.entry) }
+		if err := f(repoName, c.name, only); err != nil {
 			return err
 		}
 	}
@@ -193,7 +194,7 @@ func (q SearchQuery) matcher() (func(name, full string, e *localindex.Entry) int
 func (r *Resolver) Nearest(words []string) ([]string, error) {
 	byName := map[string]string{}
 	var names []string
-	err := r.eachChart(func(repoName, name string, _ []localindex.Entry) error {
+	err := r.eachChart(func(repoName, name string, _ iter.Seq[*localindex.Entry]) error {
 		if _, known := byName[name]; !known {
 			names = append(names, name)
 			byName[name] = repoName + "/" + name

@@ -26,10 +26,12 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"iter"
 	"os"
 	"slices"
 	"strings"
 	"time"
+	"unsafe"
 )
 
 // magic begins a file; a change of the format changes its last byte.
@@ -68,6 +70,18 @@ type Entry struct {
 	// Release is a version without prerelease part; Positive and PositiveDevel fit
 	// the constraints >0.0.0 and >0.0.0-0, which are those of searches.
 	Release, Positive, PositiveDevel bool
+}
+
+// Clone returns a copy that shares nothing.
+func (e *Entry) Clone() Entry {
+	c := *e
+	c.Version, c.AppVersion, c.Description = strings.Clone(e.Version), strings.Clone(e.AppVersion), strings.Clone(e.Description)
+	c.URL, c.Digest = strings.Clone(e.URL), strings.Clone(e.Digest)
+	c.Keywords = make([]string, len(e.Keywords))
+	for i, k := range e.Keywords {
+		c.Keywords[i] = strings.Clone(k)
+	}
+	return c
 }
 
 // Flags of a version in a block.
@@ -190,8 +204,9 @@ func (x *Index) Check() error {
 	})
 }
 
-// readAhead is how many bytes of blocks are read at once.
-const readAhead = 1 << 20
+// readAhead is how many bytes of blocks are read at once, into the same memory: new
+// pages cost more than the reading.
+const readAhead = 128 << 10
 
 // Range calls f for every chart, in no particular order, until it returns an error. The
 // versions are overwritten when f has returned.
@@ -206,13 +221,27 @@ func (x *Index) Range(f func(name string, versions []Entry) error) error {
 	})
 }
 
+// Heads is Range for one who reads much and keeps little: versions are read as they are
+// asked for. An entry is overwritten by the next one, and its texts when f has
+// returned; [Entry.Clone] is what can be kept.
+func (x *Index) Heads(f func(name string, versions iter.Seq[*Entry]) error) error {
+	return x.each(func(p place, raw []byte) error {
+		versions, _, _, err := open(p, raw, unsafe.String(unsafe.SliceData(raw), len(raw)))
+		if err != nil {
+			return err
+		}
+		return f(p.name, versions)
+	})
+}
+
 // each calls f with every block.
 func (x *Index) each(f func(p place, raw []byte) error) error {
 	var window []byte
 	var start int64
 	for _, p := range slices.SortedFunc(slices.Values(x.table), func(a, b place) int { return cmp.Compare(a.offset, b.offset) }) {
 		if p.offset < start || p.offset+int64(p.length) > start+int64(len(window)) {
-			window = make([]byte, max(readAhead, p.length))
+			window = slices.Grow(window[:0], max(readAhead, p.length))
+			window = window[:cap(window)]
 			n, err := x.file.ReadAt(window, p.offset)
 			if err != nil && !errors.Is(err, io.EOF) {
 				return damaged(p, err)
@@ -240,14 +269,31 @@ func checksum(data []byte) uint32 { return crc32.Checksum(data, castagnoli) }
 
 // decode reads a block into a list, which may be there already.
 func decode(p place, raw []byte, list []Entry) ([]Entry, error) {
-	if checksum(raw) != p.sum {
+	versions, d, number, err := open(p, raw, string(raw))
+	if err != nil {
+		return nil, err
+	}
+	list = slices.Grow(list, number)[:0]
+	for e := range versions {
+		list = append(list, *e)
+	}
+	if d.bad || d.text != "" || len(list) != number {
 		return nil, fmt.Errorf("chart %s: %w", p.name, ErrDamaged)
+	}
+	return list, nil
+}
+
+// open checks a block, given a second time as text, and reads its texts. Its entries, so many of them, are read from
+// d one by one, into the same memory, once.
+func open(p place, raw []byte, content string) (versions iter.Seq[*Entry], d *decoder, number int, err error) {
+	if checksum(raw) != p.sum {
+		return nil, nil, 0, fmt.Errorf("chart %s: %w", p.name, ErrDamaged)
 	}
 	type text struct {
 		description string
 		keywords    []string
 	}
-	d := decoder{text: string(raw)}
+	d = &decoder{text: content}
 	texts := make([]text, d.count())
 	for i := range texts {
 		texts[i].description = d.str()
@@ -256,28 +302,28 @@ func decode(p place, raw []byte, list []Entry) ([]Entry, error) {
 			texts[i].keywords[k] = d.str()
 		}
 	}
-	number := d.count()
-	list = slices.Grow(list, number)[:number]
-	for i := range list {
-		flags := d.number()
-		of := d.number()
-		if of >= uint64(len(texts)) {
-			return nil, fmt.Errorf("chart %s: %w", p.name, ErrDamaged)
+	number = d.count()
+	return func(yield func(*Entry) bool) {
+		var e Entry
+		for range number {
+			flags, of := d.number(), d.number()
+			if of >= uint64(len(texts)) {
+				return
+			}
+			e = Entry{
+				Version: d.str(), AppVersion: d.str(), URL: d.str(), Digest: d.str(),
+				Description: texts[of].description, Keywords: texts[of].keywords,
+				Deprecated: flags&flagDeprecated != 0, Release: flags&flagRelease != 0,
+				Positive: flags&flagPositive != 0, PositiveDevel: flags&flagPositiveDevel != 0,
+			}
+			if seconds := d.number(); seconds != 0 {
+				e.Created = time.Unix(int64(seconds), 0).UTC()
+			}
+			if d.bad || !yield(&e) {
+				return
+			}
 		}
-		list[i] = Entry{
-			Version: d.str(), AppVersion: d.str(), URL: d.str(), Digest: d.str(),
-			Description: texts[of].description, Keywords: texts[of].keywords,
-			Deprecated: flags&flagDeprecated != 0, Release: flags&flagRelease != 0,
-			Positive: flags&flagPositive != 0, PositiveDevel: flags&flagPositiveDevel != 0,
-		}
-		if seconds := d.number(); seconds != 0 {
-			list[i].Created = time.Unix(int64(seconds), 0).UTC()
-		}
-	}
-	if d.bad || d.text != "" {
-		return nil, fmt.Errorf("chart %s: %w", p.name, ErrDamaged)
-	}
-	return list, nil
+	}, d, number, nil
 }
 
 // decoder takes values from the front of a text; bad is set when there are none left.
