@@ -116,6 +116,39 @@ func TestKindsOfKeys(t *testing.T) {
 	}
 }
 
+// TestCosignsOwn reads what cosign 3.0.2 made with one key: sign --tlog-upload=false, once
+// with --new-bundle-format=false and once without.
+func TestCosignsOwn(t *testing.T) {
+	read := func(name string) []byte {
+		t.Helper()
+		data, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	keys, err := signature.ReadKeys(filepath.Join("testdata", "cosign.pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	simple, err := signature.Simple(read("simple.json"), string(read("simple.sig")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle, err := signature.Bundle(read("bundle.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for digest, s := range map[string]*signature.Signature{
+		"sha256:386114b2020c1768b105c685a6ac40c2408757a00a3dea180fd8333cb1aadf32": simple,
+		"sha256:8ea5523501400dd290c562f86880134085264f6cc623977d0d99142e0fd7c957": bundle,
+	} {
+		if _, err := s.Verify(digest, keys); err != nil {
+			t.Errorf("%s: %v", s.Form, err)
+		}
+	}
+}
+
 func TestWhatIsNoSignature(t *testing.T) {
 	for _, bad := range []string{"", "{}", "[]", string(payload("atomic container signature", digest)), string(payload("cosign container image signature", ""))} {
 		if _, err := signature.Simple([]byte(bad), ""); err == nil {
