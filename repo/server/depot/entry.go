@@ -40,7 +40,7 @@ type Entry struct {
 	Keywords                []string
 	Deprecated              bool
 
-	semver *semver.Version
+	semver semver.Version // no pointer: there are many thousands for the collector to follow
 	inode  uint64 // of the archive
 }
 
@@ -80,7 +80,7 @@ func newEntry(meta *chart.Metadata, file, digest string, info os.FileInfo) (*Ent
 	}
 	e := &Entry{
 		Name: meta.Name, Version: meta.Version, File: file, Digest: digest,
-		Size: info.Size(), Created: info.ModTime().UTC(), semver: v, inode: inodeOf(info),
+		Size: info.Size(), Created: info.ModTime().UTC(), semver: *v, inode: inodeOf(info),
 		Description: meta.Description, AppVersion: meta.AppVersion, Keywords: meta.Keywords, Deprecated: meta.Deprecated,
 	}
 	e.JSON, err = json.Marshal(indexEntry{Metadata: meta, URLs: []string{"charts/" + url.PathEscape(file)}, Created: e.Created, Digest: digest})

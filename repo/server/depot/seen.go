@@ -133,10 +133,11 @@ func readSeen(data []byte) (tenant string, e *Entry, size int) {
 	if words != "" {
 		e.Keywords = strings.Split(words, "\x00")
 	}
-	var err error
-	if e.semver, err = semver.NewVersion(e.Version); err != nil {
+	v, err := semver.NewVersion(e.Version)
+	if err != nil {
 		return "", nil, 0
 	}
+	e.semver = *v
 	return tenant, e, seenHead + length
 }
 

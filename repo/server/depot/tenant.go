@@ -34,7 +34,7 @@ type versions struct {
 // order is Helm's for an index: newest first by SemVer. Versions that differ in
 // build metadata only are equal there; here the text decides, to be definite.
 func order(a, b *Entry) int {
-	if c := b.semver.Compare(a.semver); c != 0 {
+	if c := b.semver.Compare(&a.semver); c != 0 {
 		return c
 	}
 	return cmp.Or(cmp.Compare(b.Version, a.Version), cmp.Compare(a.File, b.File))
