@@ -23,7 +23,7 @@ const fieldManager = "pkg"
 
 // atOnce bounds the requests at a time. Servers write what comes together to disk
 // together.
-const atOnce = 32
+const atOnce = 64
 
 // applier executes plans.
 type applier struct {
