@@ -41,7 +41,7 @@ type Entry struct {
 	Deprecated              bool
 
 	semver semver.Version // no pointer: there are many thousands for the collector to follow
-	inode  uint64 // of the archive
+	inode  uint64         // of the archive
 }
 
 // is tells whether an entry is that of a file that looks so.
