@@ -239,24 +239,43 @@ func plainWords(text string) bool {
 		strings.IndexByte(" :\r\t\\", last) < 0 && !strings.Contains(text, " #") && !strings.Contains(text, ": ")
 }
 
-// beginChart reads the line "name:".
+// beginChart reads the line "name:", perhaps with an empty list behind it.
 func (s *splitter) beginChart(content string) error {
 	name, ok := strings.CutSuffix(content, ":")
-	switch {
-	case strings.HasSuffix(content, ": []"), strings.HasSuffix(content, ": null"):
-		return nil // without versions
-	case !ok || name == "":
+	empty := false
+	for _, none := range []string{": []", ": null"} {
+		if !ok && !empty {
+			name, empty = strings.CutSuffix(content, none)
+		}
+	}
+	if !ok && !empty {
 		return errNotPlain
 	}
-	if strings.ContainsAny(name, `"'&*!?{}[]#:, `) {
+	if !plainName(name) {
 		var unquoted string
-		if err := yaml.Unmarshal([]byte(name), &unquoted); err != nil || unquoted == "" {
+		if name == "" || name[0] != '"' && name[0] != '\'' || yaml.Unmarshal([]byte(name), &unquoted) != nil || unquoted == "" {
 			return errNotPlain
 		}
 		name = unquoted
 	}
+	if empty {
+		return s.emit(name, nil)
+	}
 	s.chart, s.dashes = name, -1
 	return nil
+}
+
+// plainName reports a key that stands for itself without quotes. Words that YAML takes
+// for something else (yes, null, 1e3) are none.
+func plainName(name string) bool {
+	if name == "" || strings.IndexByte(letters, name[0]) < 0 || strings.Trim(name, letters+"0123456789._-") != "" {
+		return false
+	}
+	switch strings.ToLower(name) {
+	case "y", "n", "yes", "no", "on", "off", "true", "false", "null":
+		return false
+	}
+	return true
 }
 
 func (s *splitter) endChart() error {
