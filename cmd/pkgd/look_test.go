@@ -167,7 +167,7 @@ func users(s *space) {
 	s.env = append(s.env, "PKG_CONFIG_HOME="+home+"/.config/pkg", "PKG_CACHE_HOME="+home+"/.cache/pkg", "HOME="+home)
 	// The test's folder of the repository may not be open to others.
 	pkg := filepath.Join(home, "pkg")
-	if out, err := exec.Command("cp", binary("pkg"), pkg).CombinedOutput(); err != nil {
+	if out, err := exec.Command("cp", binary("pkg"), binary("pkg-release"), home).CombinedOutput(); err != nil {
 		s.t.Fatalf("%v\n%s", err, out)
 	}
 	r := s.asUser(user, pkg, "list")
@@ -192,7 +192,7 @@ func users(s *space) {
 	}
 	// Root leaves nothing of its own there.
 	s.pkg("list")
-	out, err := exec.Command("find", home, "-uid", "0", "-not", "-name", "pkg", "-o", "-uid", "0", "-type", "d").CombinedOutput()
+	out, err := exec.Command("find", home, "-uid", "0", "-not", "-name", "pkg*", "-o", "-uid", "0", "-type", "d").CombinedOutput()
 	if err != nil || len(out) > 0 {
 		s.t.Errorf("root's in the user's folder: %s, %v", out, err)
 	}
