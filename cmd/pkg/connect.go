@@ -161,7 +161,7 @@ func (a *app) reachable(t *target) error {
 
 // connectedGC is how much the heap grows between collections, in percent, of commands
 // that use a cluster: they wait for it most of the time, so that memory counts more.
-const connectedGC = 50
+const connectedGC = 70
 
 func (a *app) connectTo(t *target) (*connection, error) {
 	loaded, err := t.config.Load()
