@@ -66,11 +66,7 @@ func listQuery(o object.ListOptions) url.Values {
 }
 
 func (c *Client) page(ctx context.Context, kind Kind, o object.ListOptions) (*object.List, error) {
-	resp, err := c.send(ctx, request{method: http.MethodGet, path: kind.path(o.Namespace, ""), query: listQuery(o)})
-	if err != nil {
-		return nil, err
-	}
-	data, err := readAll(resp)
+	data, err := c.content(ctx, request{method: http.MethodGet, path: kind.path(o.Namespace, ""), query: listQuery(o)})
 	if err != nil {
 		return nil, err
 	}
@@ -98,11 +94,7 @@ func (c *Client) Metadata(ctx context.Context, r object.Resource, o object.ListO
 	whole := &object.List{}
 	o.Limit = metadataPageSize
 	for {
-		resp, err := c.send(ctx, request{method: http.MethodGet, path: kind.path(o.Namespace, ""), query: listQuery(o), accept: metadataList})
-		if err != nil {
-			return nil, err
-		}
-		data, err := readAll(resp)
+		data, err := c.content(ctx, request{method: http.MethodGet, path: kind.path(o.Namespace, ""), query: listQuery(o), accept: metadataList})
 		if err != nil {
 			return nil, err
 		}
@@ -130,11 +122,7 @@ func (c *Client) Names(ctx context.Context, r object.Resource, o object.ListOpti
 	}
 	q := request{method: http.MethodGet, path: kind.path(o.Namespace, ""), query: listQuery(o), accept: tableOnly}
 	q.query.Set("includeObject", string(metav1.IncludeNone))
-	resp, err := c.send(ctx, q)
-	if err != nil {
-		return nil, false, err
-	}
-	data, err := readAll(resp)
+	data, err := c.content(ctx, q)
 	if err != nil {
 		return nil, false, err
 	}
@@ -299,11 +287,7 @@ const metadataOnly = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=
 
 // brief sends a write whose answer is of interest for what identifies its object.
 func (c *Client) brief(ctx context.Context, q request) (object.Object, error) {
-	resp, err := c.send(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	data, err := readAll(resp)
+	data, err := c.content(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -328,11 +312,7 @@ func (c *Client) brief(ctx context.Context, q request) (object.Object, error) {
 // object sends a request whose answer is one object. A Status, which deletions
 // may answer with, is returned as an object without a name.
 func (c *Client) object(ctx context.Context, q request) (object.Object, error) {
-	resp, err := c.send(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	data, err := readAll(resp)
+	data, err := c.content(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -343,13 +323,18 @@ func (c *Client) object(ctx context.Context, q request) (object.Object, error) {
 	return u, nil
 }
 
-func readAll(resp *http.Response) ([]byte, error) {
+// content sends a request and reads the whole answer.
+func (c *Client) content(ctx context.Context, q request) ([]byte, error) {
+	resp, err := c.send(ctx, q)
+	if err != nil {
+		return nil, err
+	}
 	defer resp.Body.Close()
 	var b bytes.Buffer
 	if n := resp.ContentLength; n > 0 && n < maxPresized {
 		b.Grow(int(n) + bytes.MinRead)
 	}
-	_, err := b.ReadFrom(resp.Body)
+	_, err = b.ReadFrom(resp.Body)
 	return b.Bytes(), err
 }
 
