@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -125,6 +126,9 @@ var failText = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(
 
 // execError words a template that fails as Helm does.
 func (r *run) execError(c *chart.Chart, name string, err error) error {
+	if errors.Is(err, chart.ErrElsewhere) {
+		return err
+	}
 	e := &TemplateError{Message: err.Error(), File: name}
 	if _, ok := err.(template.ExecError); !ok {
 		return e

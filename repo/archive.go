@@ -39,6 +39,15 @@ func (a *Archive) Digest() string {
 	return hexSum(a.Data)
 }
 
+// ErrNoProvenance is wrapped when a chart was asked for with its provenance and there
+// is none.
+var ErrNoProvenance = errors.New("no provenance")
+
+// noProvenance keeps the text of its cause, which is Helm's.
+type noProvenance struct{ error }
+
+func (n noProvenance) Unwrap() []error { return []error{ErrNoProvenance, n.error} }
+
 // ReadArchive reads an archive from disk with the provenance file beside it, which
 // must be there. The texts of its errors are Helm's.
 func ReadArchive(name string) (*Archive, error) {
@@ -72,8 +81,7 @@ func pack(c *chart.Chart) (*Archive, error) {
 	return &Archive{Name: chart.ArchiveName(c), Data: out.Bytes()}, nil
 }
 
-// download fetches an archive and checks it against the index's digest; by that it is
-// found again, too.
+// download returns an archive, which the kept content has if the index said its digest.
 func (r *Resolver) download(ctx context.Context, l located) (*Archive, error) {
 	u, err := url.Parse(l.url)
 	if err != nil {
@@ -81,46 +89,13 @@ func (r *Resolver) download(ctx context.Context, l located) (*Archive, error) {
 	}
 	a := &Archive{Name: path.Base(u.Path), url: l.url, access: l.access, origins: []string{l.chart, l.url, l.origin}}
 	if l.provenance {
-		target := l.url + ".prov"
-		if a.Provenance, _, err = r.fetchKept(ctx, target, l.access, maxFileSize); err != nil {
-			err = fmt.Errorf("failed to fetch provenance %q: %w", redacted(target), err)
-			if missingProvenance(err) {
-				err = noProvenance{err}
-			}
+		if a.Provenance, err = r.fetchProvenance(ctx, l); err != nil {
 			return nil, err
 		}
 	}
-	if data, ok := r.kept(l.digest); ok {
-		a.Data = data
-		return a, nil
+	var ok bool
+	if a.Data, ok = r.kept(l.digest); !ok {
+		a.Data, err = r.fetchArchive(ctx, l)
 	}
-	if l.digest == "" {
-		a.Data, _, err = r.fetchKept(ctx, l.url, l.access, maxArchiveSize)
-		return a, l.offline(err)
-	}
-	if a.Data, err = r.fetch(ctx, l.url, l.access, maxArchiveSize); err != nil {
-		return nil, l.offline(err)
-	}
-	if sum := a.Digest(); sum != l.digest {
-		return nil, fmt.Errorf("%s: the download's sha256 is %s, the index says %s", redacted(l.url), sum, l.digest)
-	}
-	if _, err := r.keep(l.url, a.Data); err != nil {
-		return nil, err
-	}
-	return a, nil
-}
-
-// offline names the chart in the error of one that is not cached.
-func (l located) offline(err error) error {
-	var missing *OfflineError
-	if !errors.As(err, &missing) || l.chart == "" {
-		return err
-	}
-	out := &OfflineError{What: "chart " + l.chart, Next: "pkg pull " + l.chart}
-	if l.version != "" {
-		out.What += " " + l.version
-		out.Next += " --version " + l.version
-	}
-	out.What += " (" + redacted(l.url) + ")"
-	return out
+	return a, err
 }

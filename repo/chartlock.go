@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"time"
@@ -122,3 +123,13 @@ func writeLock(dir string, c *chart.Chart, locked []*chart.Dependency, pins []st
 	}
 	return writeFile(filepath.Join(dir, lockName(c)), bytes.TrimLeft(data, "\n"), 0o644)
 }
+
+// PinError says that what a lock pinned was replaced.
+type PinError struct{ Ref, Want, Got string }
+
+func (e *PinError) Error() string {
+	return fmt.Sprintf("%s: the lock file pins %s, what is there now is %s: it was replaced after the lock was written", e.Ref, e.Want, e.Got)
+}
+
+// Hint returns the command that accepts it.
+func (e *PinError) Hint() string { return "if that is meant: pkg dependency update" }

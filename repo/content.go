@@ -1,11 +1,9 @@
 package repo
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -97,25 +95,4 @@ func (r *Resolver) recalled(ref string) ([]byte, bool, error) {
 	}
 	data, ok := r.kept(sum)
 	return data, ok, nil
-}
-
-// fetchKept reads a URL and keeps what it led to; offline it returns that. It also
-// returns the content's SHA-256.
-func (r *Resolver) fetchKept(ctx context.Context, target string, access Access, limit int64) ([]byte, string, error) {
-	if r.Offline {
-		data, ok, err := r.recalled(target)
-		if err == nil && !ok {
-			_, err = r.get(ctx, target, access, nil) // says that it is not there
-		}
-		return data, hexSum(data), err
-	}
-	data, err := r.fetch(ctx, target, access, limit)
-	if err != nil {
-		return nil, "", err
-	}
-	sum, err := r.keep(target, data)
-	if err != nil {
-		return nil, "", fmt.Errorf("keep %s: %w", redacted(target), err)
-	}
-	return data, sum, nil
 }

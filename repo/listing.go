@@ -1,3 +1,5 @@
+//go:build !front
+
 package repo
 
 import (
@@ -68,15 +70,6 @@ func (r *Resolver) List(ctx context.Context, source string, access Access) (list
 	})
 	return list, told.Note, err
 }
-
-// ErrNoProvenance is wrapped when a chart was asked for with its provenance and there
-// is none.
-var ErrNoProvenance = errors.New("no provenance")
-
-// noProvenance keeps the text of its cause, which is Helm's.
-type noProvenance struct{ error }
-
-func (n noProvenance) Unwrap() []error { return []error{ErrNoProvenance, n.error} }
 
 // missingProvenance tells whether a server says that it has no such file; S3 refuses
 // what it does not have.

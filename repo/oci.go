@@ -1,3 +1,5 @@
+//go:build !front
+
 package repo
 
 import (
@@ -20,10 +22,6 @@ import (
 	"github.com/seed38700745/pkg/chart"
 )
 
-// OCIScheme begins the references of charts in registries:
-// oci://HOST/PATH/NAME[:VERSION][@DIGEST].
-const OCIScheme = "oci://"
-
 // Media types of charts in registries (Helm's).
 const (
 	mediaConfig     types.MediaType = "application/vnd.cncf.helm.config.v1+json"
@@ -31,9 +29,6 @@ const (
 	mediaOldChart   types.MediaType = "application/tar+gzip"
 	mediaProvenance types.MediaType = "application/vnd.cncf.helm.chart.provenance.v1.prov"
 )
-
-// IsOCI tells whether a reference names a chart in a registry.
-func IsOCI(ref string) bool { return strings.HasPrefix(ref, OCIScheme) }
 
 // tagOf is a version as a tag, which cannot have "+"; versionOf the reverse.
 func tagOf(version string) string { return strings.ReplaceAll(version, "+", "_") }

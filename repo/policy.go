@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"sigs.k8s.io/yaml"
-
-	"github.com/seed38700745/pkg/repo/signature"
 )
 
 // Policy says which charts have to be signed, and by whom.
@@ -148,69 +146,4 @@ func below(prefix, ref string) bool {
 	}
 	rest, ok := strings.CutPrefix(ref, strings.TrimRight(prefix, "/*"))
 	return ok && (rest == "" || strings.ContainsAny(rest[:1], "/:@"))
-}
-
-// checkRule wants one good signature.
-func (r *Resolver) checkRule(ctx context.Context, rule Rule, file string, a *Archive, req Request) error {
-	refused := &UnsignedError{Ref: req.Ref, Rule: rule, File: file}
-	var reasons []string
-	if len(rule.Keys) > 0 {
-		reason, err := r.checkCosigned(ctx, rule, a)
-		if err != nil {
-			return err
-		}
-		if reason == "" {
-			return nil
-		}
-		reasons = append(reasons, reason)
-	}
-	if rule.Keyring != "" {
-		data, err := r.provenanceOf(ctx, a)
-		if err != nil {
-			return err
-		}
-		if data == nil {
-			reasons = append(reasons, "it has no provenance file")
-		} else {
-			with := *a
-			with.Provenance = data
-			err := r.CheckProvenance(rule.Keyring, &with)
-			if err == nil {
-				return nil
-			}
-			reasons = append(reasons, "its provenance file is not good: "+err.Error())
-		}
-	}
-	refused.Reason = strings.Join(reasons, ", and ")
-	return refused
-}
-
-// checkCosigned looks for a signature by one of a rule's keys; it returns why there is
-// none.
-func (r *Resolver) checkCosigned(ctx context.Context, rule Rule, a *Archive) (reason string, err error) {
-	if a.Ref == "" {
-		return "only charts in registries (oci://) can have one of cosign", nil
-	}
-	var keys []signature.Key
-	for _, file := range rule.Keys {
-		more, err := signature.ReadKeys(file)
-		if err != nil {
-			return "", fmt.Errorf("policy for %s: %w", rule.Charts, err)
-		}
-		keys = append(keys, more...)
-	}
-	found, err := r.cosigned(ctx, a)
-	if err != nil {
-		return "", err
-	}
-	reason = "the registry has none"
-	for _, f := range found {
-		if f.err == nil {
-			if _, f.err = f.Verify(a.Manifest, keys); f.err == nil {
-				return "", nil
-			}
-		}
-		reason = "the one that the registry has does not count: " + f.err.Error()
-	}
-	return reason, nil
 }

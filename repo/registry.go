@@ -1,3 +1,5 @@
+//go:build !front
+
 package repo
 
 import (
@@ -133,13 +135,3 @@ func remembered[T any](s *registrySource, key string, ask func() (T, error)) (an
 	}
 	return answer, err
 }
-
-// PinError says that what a lock pinned was replaced.
-type PinError struct{ Ref, Want, Got string }
-
-func (e *PinError) Error() string {
-	return fmt.Sprintf("%s: the lock file pins %s, what is there now is %s: it was replaced after the lock was written", e.Ref, e.Want, e.Got)
-}
-
-// Hint returns the command that accepts it.
-func (e *PinError) Hint() string { return "if that is meant: pkg dependency update" }

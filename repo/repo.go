@@ -9,6 +9,9 @@
 // suffices for a resolver that is offline. Policies say which charts have to be signed.
 // Configuration and cache are written atomically, the former under a file lock, so
 // several programs may work on them at once.
+//
+// With the tag front the package has neither network nor signatures and writes nothing:
+// see front.go.
 package repo
 
 import (
@@ -19,8 +22,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
-	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -34,6 +35,13 @@ const (
 	BundledName = "bundled"
 	StableName  = "stable"
 )
+
+// OCIScheme begins the references of charts in registries:
+// oci://HOST/PATH/NAME[:VERSION][@DIGEST].
+const OCIScheme = "oci://"
+
+// IsOCI tells whether a reference names a chart in a registry.
+func IsOCI(ref string) bool { return strings.HasPrefix(ref, OCIScheme) }
 
 // ErrNotFound is wrapped when a chart, version or repository does not exist.
 var ErrNotFound = errors.New("not found")
@@ -263,20 +271,6 @@ func (r *Resolver) locate(ctx context.Context, req Request) (located, error) {
 	return r.locateIn(ctx, e, access, name, "repository "+repoName+" ("+redacted(e.URL)+")", req)
 }
 
-// locateUnlisted finds a chart in a repository that is not configured.
-func (r *Resolver) locateUnlisted(ctx context.Context, req Request) (located, error) {
-	if IsOCI(req.RepoURL) {
-		return located{chart: req.Ref, version: req.Version, url: strings.TrimSuffix(req.RepoURL, "/") + "/" + req.Ref, access: req.Access}, nil
-	}
-	e := unlisted(req.RepoURL, req.Access)
-	if !r.Offline {
-		if err := r.refresh(ctx, e); err != nil {
-			return located{}, err
-		}
-	}
-	return r.locateIn(ctx, e, req.Access, req.Ref, "repository "+redacted(req.RepoURL), req)
-}
-
 // locateIn finds a chart in a repository's index.
 func (r *Resolver) locateIn(ctx context.Context, e *Repository, access Access, name, where string, req Request) (located, error) {
 	list, err := r.versionsIn(ctx, e, name, where, req)
@@ -305,39 +299,24 @@ func (r *Resolver) locateIn(ctx context.Context, e *Repository, access Access, n
 	}, nil
 }
 
-// accessOf completes the access to a URL with that of the repository whose index names
-// it, as Helm does; credentials only where they may go.
-func (r *Resolver) accessOf(target string, access Access) (Access, error) {
-	list, err := r.Repositories()
+// versionsIn returns what a repository's index has of a chart, newest first.
+func (r *Resolver) versionsIn(ctx context.Context, e *Repository, name, where string, req Request) ([]localindex.Entry, error) {
+	var list []localindex.Entry
+	var names []string
+	err := r.withIndex(ctx, e, func(x *localindex.Index) error {
+		var err error
+		if list, err = x.Chart(name); err == nil && len(list) == 0 {
+			names = x.Names()
+		}
+		return err
+	})
 	if err != nil {
-		return Access{}, err
+		return nil, err
 	}
-	for _, e := range list {
-		own := e.Access()
-		if IsOCI(e.URL) || own == (Access{}) {
-			continue
-		}
-		x, err := r.readIndex(e)
-		if err != nil {
-			continue // without an index it names nothing
-		}
-		named := errors.New("named")
-		err = x.Range(func(_ string, versions []localindex.Entry) error {
-			for _, v := range versions {
-				if full, err := resolveURL(e.URL, v.URL); err == nil && full == target {
-					return named
-				}
-			}
-			return nil
-		})
-		if closeErr := x.Close(); closeErr != nil {
-			return Access{}, closeErr
-		}
-		if errors.Is(err, named) {
-			return own.forTarget(e.URL, target).or(access), nil
-		}
+	if len(list) == 0 {
+		return nil, r.notFound(req, where, names, fmt.Errorf("chart %s: %w", name, ErrNotFound))
 	}
-	return access, nil
+	return list, nil
 }
 
 // resolveURL resolves ref against a repository's URL, whose path is a folder.
@@ -399,99 +378,3 @@ func (e *NotFoundError) Unwrap() error { return ErrNotFound }
 
 // Hint returns the command to try next.
 func (e *NotFoundError) Hint() string { return e.Next }
-
-func (r *Resolver) notFound(req Request, where string, names []string, err error) error {
-	e := &NotFoundError{What: "chart " + req.Ref, Where: []string{where}, Next: "pkg repo update, then pkg search repo"}
-	var version *versionError
-	name := req.Ref
-	prefix := ""
-	if i := strings.LastIndexByte(name, '/'); i >= 0 && req.RepoURL == "" {
-		prefix, name = name[:i+1], name[i+1:]
-	}
-	if errors.As(err, &version) {
-		e.Reason = version.Error()
-		e.Next = "pkg search repo " + name + " --versions"
-		return e
-	}
-	for _, near := range nearest(names, name) {
-		e.Nearest = append(e.Nearest, prefix+near)
-	}
-	if len(e.Nearest) > 0 {
-		e.Next = "pkg search repo " + e.Nearest[0]
-	}
-	return e
-}
-
-// noRepository answers a bare word that is no path: whoever has a chart of that
-// name is named.
-func (r *Resolver) noRepository(name string) error {
-	e := &NotFoundError{What: "chart " + name, Reason: "no such path, and no repository is named"}
-	hits, err := r.Search(SearchQuery{})
-	if err != nil {
-		return err
-	}
-	var refs []string
-	for _, h := range hits {
-		if h.Chart == name {
-			refs = append(refs, h.Name)
-		}
-	}
-	if len(refs) > 0 {
-		e.Nearest = refs
-		e.Next = "use " + refs[0]
-		return e
-	}
-	e.Nearest = nearestHits(hits, name)
-	e.Next = "pkg search repo " + name
-	return e
-}
-
-func (r *Resolver) unknownRepository(repoName, name string) error {
-	e := &NotFoundError{What: "chart " + repoName + "/" + name, Reason: "repository " + repoName + " not found", Next: "pkg repo add " + repoName + " URL"}
-	names, err := r.Names()
-	if err != nil {
-		return err
-	}
-	e.Reason += " (repositories: " + strings.Join(names, ", ") + ")"
-	hits, err := r.Search(SearchQuery{})
-	if err != nil {
-		return err
-	}
-	e.Nearest = nearestHits(hits, name)
-	return e
-}
-
-func nearestHits(hits []Hit, name string) []string {
-	byName := map[string][]string{}
-	var names []string
-	for _, h := range hits {
-		if byName[h.Chart] == nil {
-			names = append(names, h.Chart)
-		}
-		byName[h.Chart] = append(byName[h.Chart], h.Name)
-	}
-	var out []string
-	for _, near := range nearest(names, name) {
-		out = append(out, byName[near][0])
-	}
-	return out
-}
-
-// Names lists the repositories that references may name, sorted.
-func (r *Resolver) Names() ([]string, error) {
-	entries, err := r.Repositories()
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, e := range entries {
-		names = append(names, e.Name)
-	}
-	for _, name := range []string{BundledName, StableName} {
-		if r.Bundled != nil && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	sort.Strings(names)
-	return names, nil
-}

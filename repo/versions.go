@@ -1,3 +1,5 @@
+//go:build !front
+
 package repo
 
 import (
@@ -78,26 +80,6 @@ func (r *Resolver) allVersions(ctx context.Context, req *Request) ([]localindex.
 		return r.tagsOf(ctx, strings.TrimSuffix(e.URL, "/")+"/"+name, e.Access().or(req.Access))
 	}
 	return r.versionsIn(ctx, e, name, "repository "+repoName+" ("+redacted(e.URL)+")", *req)
-}
-
-// versionsIn returns what a repository's index has of a chart, newest first.
-func (r *Resolver) versionsIn(ctx context.Context, e *Repository, name, where string, req Request) ([]localindex.Entry, error) {
-	var list []localindex.Entry
-	var names []string
-	err := r.withIndex(ctx, e, func(x *localindex.Index) error {
-		var err error
-		if list, err = x.Chart(name); err == nil && len(list) == 0 {
-			names = x.Names()
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if len(list) == 0 {
-		return nil, r.notFound(req, where, names, fmt.Errorf("chart %s: %w", name, ErrNotFound))
-	}
-	return list, nil
 }
 
 // tagsOf returns the versions among the tags of a repository in a registry.

@@ -128,10 +128,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 	if err == nil {
 		err = newRootCommand(a, args).ExecuteContext(ctx)
 	}
-	if back := a.giveBack(); back != nil {
-		a.warnf("files of root are left in your folders: %v", back)
-	}
-	if err == nil {
+	if err = a.end(err); err == nil {
 		return exitDone
 	}
 	a.printError(err)

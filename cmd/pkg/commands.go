@@ -59,3 +59,14 @@ func (a *app) addAll(root *cobra.Command) {
 
 // begin says whether this program runs a command line: pkg-release runs all.
 func (a *app) begin([]string) error { return nil }
+
+// end is called with how a command ended.
+func (a *app) end(err error) error {
+	if back := a.giveBack(); back != nil {
+		a.warnf("files of root are left in your folders: %v", back)
+	}
+	return err
+}
+
+// rereadable says whether this program reads a file: pkg-release reads all.
+func rereadable(string) error { return nil }

@@ -44,7 +44,13 @@ var forbiddenInFront = []string{
 	"k8s.io/apimachinery/pkg/apis",
 	"k8s.io/apimachinery/pkg/runtime",
 	"k8s.io/client-go",
+	"filippo.io",
 	"github.com/ProtonMail/go-crypto",
+	"github.com/docker",
+	"github.com/google/go-containerregistry",
+	"github.com/klauspost",
+	"github.com/opencontainers",
+	"github.com/sirupsen",
 	"github.com/seed38700745/pkg/cluster",
 	"github.com/seed38700745/pkg/release",
 }

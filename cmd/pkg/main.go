@@ -11,7 +11,13 @@
 // pkg-release. With the tag front it is pkg: the commands that are over within
 // milliseconds, front.go lists them, and every other command line goes on in
 // pkg-release. That halves the start of `pkg template`, since the libraries that
-// speak to clusters take longer to start than a small chart to render.
+// speak to clusters and servers take longer to start than a small chart to render.
+//
+// So pkg has no network and little cryptography. A function of it that comes upon what
+// only pkg-release can do, as fetching a chart, returns chart.ErrElsewhere, and the
+// whole command line begins again there (front.go). Until a command is certain to end
+// in pkg it writes nothing, says nothing (talk.go) and reads nothing that can be read
+// only once. What pkg answers itself is what pkg-release would.
 package main
 
 import (

@@ -87,6 +87,9 @@ func (a *app) resolveChart(ctx context.Context, ref string, src chartFlags) (*re
 	if inside, ok := strings.CutPrefix(ref, bundleScheme); ok {
 		return a.resolveBundle(ctx, inside, src)
 	}
+	if err := rereadable(ref); err != nil {
+		return nil, err
+	}
 	r := a.repositories()
 	res, err := r.Resolve(ctx, a.request(src, ref))
 	if err != nil {

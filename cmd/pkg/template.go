@@ -145,7 +145,7 @@ func runTemplate(ctx context.Context, a *app, o *templateOptions, args []string)
 // --debug it prints what was rendered, which then is not valid YAML.
 func (a *app) templateFailure(out *engine.Output, err error) error {
 	var tmpl *engine.TemplateError
-	if !errors.As(err, &tmpl) {
+	if !errors.As(err, &tmpl) || errors.Is(err, chart.ErrElsewhere) {
 		return err
 	}
 	if !a.global.Debug {

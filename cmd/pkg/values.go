@@ -35,6 +35,9 @@ func (a *app) readFile(ctx context.Context, name string) ([]byte, error) {
 // a path.
 func (a *app) readPlain(ctx context.Context, name string) ([]byte, error) {
 	name = strings.TrimSpace(name)
+	if err := rereadable(name); err != nil {
+		return nil, err
+	}
 	switch {
 	case name == "-":
 		return io.ReadAll(a.In)
