@@ -2,11 +2,7 @@ package engine
 
 import (
 	_ "embed"
-	"fmt"
-	"strconv"
 	"strings"
-
-	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/seed38700745/pkg/engine/internal/chartutil"
 )
@@ -48,17 +44,4 @@ func DefaultCapabilities() *Capabilities {
 		APIVersions: strings.Fields(apiVersions),
 		HelmVersion: BuildInfo{Version: HelmVersion, GoVersion: helmGoVersion},
 	}
-}
-
-// ParseKubeVersion reads "1.36", "v1.36.2" or "v1.36.2+k3s1".
-func ParseKubeVersion(s string) (KubeVersion, error) {
-	v, err := version.ParseGeneric(s)
-	if err != nil {
-		return KubeVersion{}, fmt.Errorf("invalid kube version '%s': %w", s, err)
-	}
-	return KubeVersion{
-		Version: "v" + v.String(),
-		Major:   strconv.FormatUint(uint64(v.Major()), 10),
-		Minor:   strconv.FormatUint(uint64(v.Minor()), 10),
-	}, nil
 }
