@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/Masterminds/semver/v3"
+	"github.com/seed38700745/pkg/chart/semver"
 )
 
 // ProcessDependencies applies what Chart.yaml says of the subcharts: it makes

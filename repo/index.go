@@ -13,10 +13,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/Masterminds/semver/v3"
 	"sigs.k8s.io/yaml"
 
 	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/chart/semver"
 )
 
 // Index is a repository's index.yaml.

@@ -9,10 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"sort"
+	"slices"
 	"strings"
 
-	"github.com/Masterminds/semver/v3"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -20,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/chart/semver"
 )
 
 // Media types of charts in registries (Helm's).
@@ -189,7 +189,7 @@ func tagVersions(tags []string) []*semver.Version {
 			versions = append(versions, v)
 		}
 	}
-	sort.Sort(sort.Reverse(semver.Collection(versions)))
+	slices.SortFunc(versions, func(a, b *semver.Version) int { return b.Compare(a) })
 	return versions
 }
 

@@ -13,8 +13,7 @@ import (
 	"sort"
 	"strings"
 
-	"github.com/Masterminds/semver/v3"
-
+	"github.com/seed38700745/pkg/chart/semver"
 	"github.com/seed38700745/pkg/chart/spelling"
 	"github.com/seed38700745/pkg/repo/localindex"
 )

@@ -6,9 +6,9 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/Masterminds/semver/v3"
 	"github.com/spf13/cobra"
 
+	"github.com/seed38700745/pkg/chart/semver"
 	"github.com/seed38700745/pkg/release"
 	"github.com/seed38700745/pkg/repo"
 )

@@ -12,8 +12,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/Masterminds/semver/v3"
 	"sigs.k8s.io/yaml"
+
+	"github.com/seed38700745/pkg/chart/semver"
 )
 
 // Build reads an index.yaml (or JSON) from its start and writes the index to an empty

@@ -13,9 +13,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/Masterminds/semver/v3"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/seed38700745/pkg/chart/semver"
 	"github.com/seed38700745/pkg/repo"
 )
 

@@ -19,9 +19,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/Masterminds/semver/v3"
-
 	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/chart/semver"
 )
 
 // Entry is one stored version of a chart. It never changes.

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/Masterminds/semver/v3"
+	"github.com/seed38700745/pkg/chart/semver"
 )
 
 // seenLog remembers what was read from archives, so that the next start opens
