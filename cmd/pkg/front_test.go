@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,20 +10,34 @@ import (
 	"testing"
 )
 
-// TestFront builds both programs as they are installed: pkg renders by itself, and
-// hands everything else to pkg-release with its arguments, input and exit code.
-func TestFront(t *testing.T) {
-	dir := t.TempDir()
-	pkg, full := filepath.Join(dir, "pkg"), filepath.Join(dir, "pkg-release")
-	for _, args := range [][]string{{"-tags", "front", "-o", pkg}, {"-o", full}} {
+// frontPrograms builds both programs as they are installed, each also called helm: pkg,
+// with pkg-release beside it; pkg-release under the name of pkg; and pkg alone.
+func frontPrograms(t *testing.T) (front, full, alone string) {
+	t.Helper()
+	top := t.TempDir()
+	front, full, alone = filepath.Join(top, "front", "pkg"), filepath.Join(top, "full", "pkg"), filepath.Join(top, "alone", "pkg")
+	for _, args := range [][]string{{"-tags", "front", "-o", front}, {"-o", full}} {
 		cmd := exec.Command("go", append([]string{"build"}, append(args, ".")...)...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v\n%s", cmd, err, out)
 		}
 	}
-	if err := os.Symlink("pkg", filepath.Join(dir, "helm")); err != nil {
+	err := os.Mkdir(filepath.Dir(alone), 0o755)
+	err = errors.Join(err, os.Link(front, alone), os.Link(full, filepath.Join(filepath.Dir(front), "pkg-release")))
+	for _, program := range []string{front, full, alone} {
+		err = errors.Join(err, os.Symlink("pkg", filepath.Join(filepath.Dir(program), "helm")))
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
+	return front, full, alone
+}
+
+// TestFront runs both programs as they are installed: pkg renders by itself, and hands
+// everything else to pkg-release with its arguments, input and exit code.
+func TestFront(t *testing.T) {
+	pkg, _, _ := frontPrograms(t)
+	dir := filepath.Dir(pkg)
 	home := t.TempDir()
 	run := func(name, stdin string, args ...string) (string, int) {
 		cmd := exec.Command(filepath.Join(dir, name), args...)
@@ -67,7 +82,7 @@ func TestFront(t *testing.T) {
 	if out, code := run("pkg", "", "template", filepath.Join(home, "web-0.1.0.tgz"), "--verify", "--keyring", "/missing"); code != exitFailed || !strings.Contains(out, "/missing") {
 		t.Errorf("--verify: exit %d: %s", code, out)
 	}
-	if err := os.Remove(full); err != nil {
+	if err := os.Remove(filepath.Join(dir, "pkg-release")); err != nil {
 		t.Fatal(err)
 	}
 	if out, code := run("pkg", "", "list"); code != exitFailed || !strings.Contains(out, "pkg-release is missing beside") {

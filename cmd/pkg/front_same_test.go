@@ -1,0 +1,278 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+// frontFiles are the charts and values of TestFrontAnswersAsTheWhole. SERVER and
+// REGISTRY stand for where those are.
+const frontFiles = `
+-- web/Chart.yaml --
+apiVersion: v2
+name: web
+version: 1.0.0
+-- web/values.yaml --
+a: 1
+-- web/templates/cm.yaml --
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: "{{ .Release.Name }}"}
+data: {a: "{{ .Values.a }}"}
+-- said/Chart.yaml --
+apiVersion: v2
+name: said
+version: 1.0.0
+deprecated: true
+-- said/requirements.yaml --
+dependencies: []
+-- said/templates/cm.yaml --
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: said}
+-- fails/Chart.yaml --
+apiVersion: v2
+name: fails
+version: 1.0.0
+-- fails/templates/a.yaml --
+a: 1
+-- fails/templates/b.yaml --
+{{ fail "as it should" }}
+-- near/Chart.yaml --
+apiVersion: v2
+name: near
+version: 1.0.0
+dependencies: [{name: web, version: 1.x, repository: "file://../web"}]
+-- cached/Chart.yaml --
+apiVersion: v2
+name: cached
+version: 1.0.0
+dependencies: [{name: web, version: ~1.0, repository: "SERVER"}]
+-- alias/Chart.yaml --
+apiVersion: v2
+name: alias
+version: 1.0.0
+dependencies: [{name: web, version: ~1.0, repository: "@r"}, {name: nginx, version: "*", repository: "@stable"}]
+-- remote/Chart.yaml --
+apiVersion: v2
+name: remote
+version: 1.0.0
+deprecated: true
+dependencies: [{name: web, version: 1.0.0, repository: "oci://REGISTRY/x"}]
+-- remote/requirements.lock --
+dependencies: []
+-- lost/Chart.yaml --
+apiVersion: v2
+name: lost
+version: 1.0.0
+dependencies: [{name: web, version: 1.0.0}]
+-- nochart/README --
+none
+-- rare/Chart.yaml --
+apiVersion: v2
+name: rare
+version: 1.0.0
+-- rare/values.schema.json --
+{"properties": {"a": {"type": "string"}}}
+-- rare/values.yaml --
+a: 1
+-- v.yaml --
+a: 2
+-- bad.yaml --
+a: [
+-- sops.yaml --
+a: ENC[]
+sops: {mac: x, version: 3.9.0}
+-- age.yaml --
+age-encryption.org/v1
+-- armor.yaml --
+-----BEGIN AGE ENCRYPTED FILE-----
+-- policy.yaml --
+signatures: [{charts: r/web, keyring: /missing}]
+-- elsewhere.yaml --
+signatures: [{charts: oci://other.test/x, keyring: /missing}]
+-- badpolicy.yaml --
+signature: []
+`
+
+// TestFrontAnswersAsTheWhole runs command lines with pkg and with pkg-release, from the
+// same state: they must say the same, with the same exit code, and leave the same files.
+// Those that pkg runs itself are run where pkg-release is missing, too.
+func TestFrontAnswersAsTheWhole(t *testing.T) {
+	front, full, alone := frontPrograms(t)
+	server := chartServer(t, "web", []string{"1.0.0", "1.1.0", "2.0.0-rc.1"}, nil)
+	registry := memoryRegistry(t)
+	top := t.TempDir()
+	state, work := filepath.Join(top, "state"), filepath.Join(top, "work")
+	files := strings.NewReplacer("SERVER", server.URL, "REGISTRY", registry).Replace(frontFiles)
+	for _, f := range txtar.Parse([]byte(files)).Files {
+		name := filepath.Join(state, f.Name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, f.Data, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, line := range []string{
+		"repo add r " + server.URL, "repo add other http://127.0.0.1:1 --force-update", "repo add reg oci://" + registry + "/x",
+		"package web", "push web-1.0.0.tgz oci://" + registry + "/x",
+		"template x r/web --version 1.0.0", "template x r/web --devel",
+	} {
+		if a := ask(t, full, state, filepath.Join(state, "home"), strings.Fields(line)...); a.Code != 0 && !strings.HasPrefix(line, "repo add other") {
+			t.Fatalf("pkg %s: %s", line, a.Err)
+		}
+	}
+	home := filepath.Join(work, "home")
+	env := append(os.Environ(), "HOME="+home, "PKG_CONFIG_HOME="+home+"/pkg", "PKG_CACHE_HOME="+home+"/pkgcache", "HELM_REPOSITORY_CONFIG="+home+"/repositories.yaml",
+		"HELM_REPOSITORY_CACHE="+home+"/repository", "HELM_REGISTRY_CONFIG="+home+"/registry.json", "KUBECONFIG=/dev/null", "GNUPGHOME="+home, "SOPS_AGE_KEY=", "XDG_CONFIG_HOME="+home)
+	run := func(program, before, line string) (a answer, left map[string]string) {
+		t.Helper()
+		reset := exec.Command("sh", "-c", `rm -rf "$1" && cp -a "$2" "$1" && mkdir -p "$1/home/pkg" && cd "$1" && eval "$3"`, "sh", work, state, before)
+		reset.Env = env
+		if out, err := reset.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", before, err, out)
+		}
+		cmd := exec.Command("sh", "-c", `printf 'a: 9\n' | "$0" `+line, program)
+		cmd.Dir = work
+		cmd.Env = env
+		var out, talk bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &talk
+		if err := cmd.Run(); cmd.ProcessState == nil {
+			t.Fatal(err)
+		}
+		return answer{out.String(), logTime.ReplaceAllString(talk.String(), ""), cmd.ProcessState.ExitCode()}, treeOf(t, work)
+	}
+	for _, c := range frontCases(server.URL, registry) {
+		want, wantLeft := run(filepath.Join(filepath.Dir(full), c.name()), c.before, c.line)
+		got, left := run(filepath.Join(filepath.Dir(front), c.name()), c.before, c.line)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s %s (-pkg-release +pkg):\n%s", c.before, c.name(), c.line, diff)
+		}
+		if diff := cmp.Diff(wantLeft, left); diff != "" {
+			t.Errorf("%s: %s %s leaves (-pkg-release +pkg):\n%s", c.before, c.name(), c.line, diff)
+		}
+		if strings.Contains(want.Out+want.Err, "is missing beside") {
+			t.Errorf("%s %s is no test: %s", c.name(), c.line, want.Err)
+		}
+		if c.asHelm {
+			continue
+		}
+		got, _ = run(alone, c.before, c.line)
+		if here := !strings.Contains(got.Out+got.Err, "pkg-release is missing beside"); here != c.here {
+			t.Errorf("%s: %s %s: in pkg itself: %v, want %v:\n%s%s", c.before, c.name(), c.line, here, c.here, got.Out, got.Err)
+		}
+	}
+}
+
+// logTime begins log lines.
+var logTime = regexp.MustCompile(`(?m)^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d `)
+
+// frontCase is a command line: without here it goes on in pkg-release.
+type frontCase struct {
+	here   bool
+	line   string // for sh, behind the program; its standard input is "a: 9"
+	before string // commands for sh that change the state
+	asHelm bool
+}
+
+func (c frontCase) name() string {
+	if c.asHelm {
+		return "helm"
+	}
+	return "pkg"
+}
+
+func frontCases(server, registry string) []frontCase {
+	const here, there = true, false
+	local := func(line string) frontCase { return frontCase{here: here, line: line} }
+	left := func(line string) frontCase { return frontCase{here: there, line: line} }
+	list := []frontCase{
+		local("version"), local("version --short"), local("version --template '{{.Version}} {{.GoVersion}}'"), local("version --bad"), local("version x"),
+		local("template --help"), local("template"), local("template a b c"), local("template --bad"),
+		local("template x web"), local("template x ./web -f v.yaml --set a=3"), local("template x web-1.0.0.tgz"), local("template -g web --name-template x web"),
+		local("template x web -f bad.yaml"), local("template x web -f missing.yaml"), local("template x web --set-file a=missing"), local("template x web --set-file a=v.yaml"),
+		local("template X_ web"), local("template x web -s templates/none.yaml"), local("template x web --kube-version bad"),
+		local("template x web --output-dir out"), local("template x said --output-dir out"), local("template x web --output-dir v.yaml"),
+		local("template x web --post-renderer cat"), local("template x web --post-renderer ./missing"), local("template x web --post-renderer false"),
+		local("template x fails"), local("template x fails --debug"), local("template x said"), local("template x said 2>&1"),
+		local("template x rare"), local("template x lost --dependency-update=false -s none"),
+		local("template x stable/mysql --set auth.password=a,auth.rootPassword=b 2>&1"), local("template x bundled/nginx"),
+		local("template x bundled/nginx --version '>0'"),
+		local("template x r/web --version 1.0.0"), local("template x r/web --version '~1.0'"), local("template x r/web --devel"), local("template x r/web --devel --version 1.0.0"),
+		local("template x r/web --version '>=2.0.0-0'"), local("template x near"), local("template x cached"), local("template x alias"), local("template x r/web --version 1.0.0 --offline"),
+		{here: here, line: "template x r/web --version 1.0.0", before: "cp elsewhere.yaml home/pkg/policy.yaml"},
+		{here: here, line: "template x web", before: "cp policy.yaml home/pkg/policy.yaml"},
+		{line: "template x r/web --version 1.0.0", before: "cp badpolicy.yaml home/pkg/policy.yaml"},
+		{here: here, line: "template x alias", before: "pkg dependency update --offline alias && rm -r alias/charts && sed -i /generated/d alias/Chart.lock"},
+
+		left("-n y template x web"), left("--debug template x fails"), left("templat"), left("--help"), left("repo list"), left("template x web --validate --kube-apiserver http://127.0.0.1:1"),
+		left("template x web -f -"), left("template x web -f v.yaml -f /dev/stdin"), left("template x web --set-file a=-"), left("template x /dev/stdin"),
+		left("template x fails -f -"), left("template x web -f v.yaml,-"),
+		left("template x web -f " + server + "/none.yaml"), left("template x web -f " + server + "/index.yaml"), left("template x web --set-file a=" + server + "/none"),
+		left("template x web -f sops.yaml"), left("template x web -f age.yaml"), left("template x web -f armor.yaml"), left("template x web --set-file a=age.yaml"),
+		left("template x r/web"), left("template x r/web --version '^1'"), left("template x r/web --version 9.9"), left("template x r/web --version 'a b'"), left("template x r/none"),
+		left("template x r/web --version 1.0.0 --verify"), left("template x web-1.0.0.tgz --verify"), left("template x stable/mysql --verify"), left("template x web --verify"),
+		left("template x nobody/web"), left("template x nothing"), left("template x ./nothing"), left("template x nochart"), left("template x v.yaml"), left("template x ."),
+		left("template x stable/none"), left("template x bundled/nginx --version 9.9"), left("template x bundle:none"),
+		left("template x other/web"), left("--offline template x other/web"), left("--offline template x r/web"),
+		left("template x reg/web"), left("template x reg/none"), left("--offline template x reg/web"),
+		left("template x oci://" + registry + "/x/web"), left("template x oci://" + registry + "/x/none"), left("--offline template x oci://" + registry + "/x/web"), left("template x oci://" + registry + "/x/web --version 1.0.0"),
+		left("template x " + server + "/web-1.0.0.tgz"), left("template x " + server + "/none.tgz"), left("template x web --repo " + server), left("template x web --repo " + server + " --version 1.0.0"),
+		left("template x web --repo http://127.0.0.1:1"), left("--offline template x web --repo " + server),
+		left("template x remote"), left("--offline template x remote 2>&1"), left("template x remote --output-dir out"), left("--debug template x remote 2>&1"),
+		{line: "template x r/web --version 1.0.0", before: "cp policy.yaml home/pkg/policy.yaml"},
+		{line: "template x r/web --version 1.0.0", before: "touch home/repository/r-index.yaml"},
+		{line: "template x r/web --version 1.0.0", before: "rm home/repository/r-index.local"},
+		{line: "--offline template x r/web --version 1.0.0", before: "rm home/repository/r-index.yaml"},
+		{line: "template x r/web --version 1.0.0", before: "rm home/repository/r-index.*"},
+		{line: "template x r/web --version 1.0.0", before: "for f in home/repository/content/*; do echo x >>$f; done"},
+		{line: "--offline template x r/web --version 1.0.0", before: "rm -r home/repository/content"},
+		{line: "template x r/web --version 1.0.0", before: "truncate -s -9 home/repository/r-index.local"},
+		{line: "template x r/web --version 1.0.0", before: "sed -i s,http://,https://, home/repositories.yaml"},
+	}
+	for _, line := range []string{
+		"version", "version --short", "version x", "template --help", "template", "template x web -f sops.yaml", "template x fails", "template x said 2>&1", "template x rare",
+		"template x stable/mysql --set auth.password=a,auth.rootPassword=b 2>&1", "template x r/web --version 1.0.0", "template x cached", "template x cached --dependency-update",
+		"template x remote 2>&1", "template x remote --dependency-update 2>&1", "template x web -f -", "template x web -f missing.yaml", "template x r/none", "template x nothing", "template x nobody/web",
+	} {
+		list = append(list, frontCase{line: line, asHelm: true})
+	}
+	return list
+}
+
+// treeOf has the files below dir: their contents, but for the caches' and configuration's,
+// which hold times.
+func treeOf(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	tree := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		tree[rel] = ""
+		if strings.HasPrefix(rel, "home/") {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		sum := sha256.Sum256(data)
+		tree[rel] = string(sum[:])
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tree
+}
