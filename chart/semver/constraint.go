@@ -92,7 +92,8 @@ func (g *group) read(text string) error {
 // but are something else, as in "1.2.3.4 - 5", do not make a constraint afterwards.
 func spellRanges(text string) string {
 	spelt := text
-	for c := (cursor{text: text}); !c.done(); {
+	hyphen := strings.LastIndexByte(text, '-')
+	for c := (cursor{text: text}); c.at < hyphen; {
 		start := c.at
 		if from, to, ok := c.versionRange(); ok {
 			// The first place with this text is this one, in what can become a constraint.
