@@ -39,11 +39,7 @@ var forbidden = []string{
 
 // forbiddenInFront are those that only pkg-release may link.
 var forbiddenInFront = []string{
-	"k8s.io/api",
-	"k8s.io/apimachinery/pkg/api",
-	"k8s.io/apimachinery/pkg/apis",
-	"k8s.io/apimachinery/pkg/runtime",
-	"k8s.io/client-go",
+	"k8s.io",
 	"filippo.io",
 	"github.com/ProtonMail/go-crypto",
 	"github.com/docker",
