@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path"
 	"path/filepath"
@@ -46,7 +45,7 @@ func LoadArchiveFile(name string) (*Chart, error) {
 		if ext := filepath.Ext(name); ext == ".yml" || ext == ".yaml" {
 			return nil, fmt.Errorf("file '%s' seems to be a YAML file, but expected a gzipped archive", name)
 		}
-		return nil, fmt.Errorf("file '%s' does not appear to be a gzipped archive; got '%s'", name, http.DetectContentType(head))
+		return nil, notGzipped(name, head)
 	}
 	c, err := LoadArchive(r)
 	if err != nil && errors.Is(err, ErrBadArchive) {

@@ -1,8 +1,8 @@
 // Package chart is what a chart is before anything is rendered: its files and
 // metadata, the values it is given, its dependencies and its values schema.
 //
-// The data type is Helm's own ([Chart]), so that releases stored by helm and by
-// pkg hold the same JSON. Loading follows Helm's rules with a faster reader of values
+// The JSON of [Chart] is Helm's, so that releases stored by helm and by pkg hold the
+// same. Loading follows Helm's rules with a faster reader of values
 // (package plain) and with limits that name the offending entry. The rules for
 // values (coalescing, globals, null) and for dependencies (tags, conditions,
 // aliases, import-values) follow Helm 3.22 exactly; where the rule looks odd the
@@ -15,24 +15,97 @@ package chart
 import (
 	"bytes"
 	"fmt"
-	"io/fs"
-	"os"
 	"path"
 	"sort"
-
-	helmchart "helm.sh/helm/v3/pkg/chart"
+	"strings"
 )
 
-// Helm's chart types: the JSON of releases and of Chart.yaml is defined by them.
-type (
-	Chart      = helmchart.Chart
-	Metadata   = helmchart.Metadata
-	Dependency = helmchart.Dependency
-	Lock       = helmchart.Lock
-	File       = helmchart.File
-	Maintainer = helmchart.Maintainer
-	CRD        = helmchart.CRD
-)
+// Chart is a chart and its subcharts. Its JSON is Helm's, which keeps neither the files
+// as they were read nor the subcharts: releases hold it.
+type Chart struct {
+	Raw       []*File        `json:"-"` // all files as they were read, in their order
+	Metadata  *Metadata      `json:"metadata"`
+	Lock      *Lock          `json:"lock"`
+	Templates []*File        `json:"templates"`
+	Values    map[string]any `json:"values"`
+	Schema    []byte         `json:"schema"` // of values, JSON
+	Files     []*File        `json:"files"`  // neither templates nor known by name
+
+	parent       *Chart
+	dependencies []*Chart
+}
+
+// File is one file of a chart, named relative to the chart's folder, with slashes.
+type File struct {
+	Name string `json:"name"`
+	Data []byte `json:"data"`
+}
+
+// CRD is a file of definitions in a chart's folder crds/.
+type CRD struct {
+	Name     string // the file's, relative to its chart
+	Filename string // the same below [Chart.ChartFullPath]
+	File     *File
+}
+
+// Name is that of the metadata, empty without any.
+func (c *Chart) Name() string {
+	if c.Metadata == nil {
+		return ""
+	}
+	return c.Metadata.Name
+}
+
+// Dependencies are the subcharts.
+func (c *Chart) Dependencies() []*Chart { return c.dependencies }
+
+// AddDependency makes charts subcharts of c, which becomes their parent.
+func (c *Chart) AddDependency(charts ...*Chart) {
+	for _, sub := range charts {
+		sub.parent = c
+		c.dependencies = append(c.dependencies, sub)
+	}
+}
+
+// SetDependencies replaces all subcharts.
+func (c *Chart) SetDependencies(charts ...*Chart) {
+	c.dependencies = nil
+	c.AddDependency(charts...)
+}
+
+// IsRoot reports whether c is no subchart.
+func (c *Chart) IsRoot() bool { return c.parent == nil }
+
+// ChartFullPath is the path of a subchart from the folder that holds the root chart:
+// web/charts/db. Templates are named below it.
+func (c *Chart) ChartFullPath() string {
+	if c.IsRoot() {
+		return c.Name()
+	}
+	return c.parent.ChartFullPath() + "/" + DependencyDir + "/" + c.Name()
+}
+
+// Validate is [Metadata.Validate].
+func (c *Chart) Validate() error { return c.Metadata.Validate() }
+
+// CRDObjects are the manifests in crds/, those of subcharts after a chart's own.
+func (c *Chart) CRDObjects() []CRD {
+	var crds []CRD
+	for _, f := range c.Files {
+		if strings.HasPrefix(f.Name, "crds/") && isManifest(f.Name) {
+			crds = append(crds, CRD{Name: f.Name, Filename: path.Join(c.ChartFullPath(), f.Name), File: f})
+		}
+	}
+	for _, sub := range c.dependencies {
+		crds = append(crds, sub.CRDObjects()...)
+	}
+	return crds
+}
+
+func isManifest(name string) bool {
+	ext := path.Ext(name)
+	return strings.EqualFold(ext, ".yaml") || strings.EqualFold(ext, ".yml") || strings.EqualFold(ext, ".json")
+}
 
 // Names of a chart's own files.
 const (
@@ -44,41 +117,6 @@ const (
 	TemplatesDir   = "templates"
 	DependencyDir  = "charts"
 )
-
-var utf8bom = []byte{0xEF, 0xBB, 0xBF}
-
-// Load reads a chart from a directory or from a .tgz archive.
-func Load(name string) (*Chart, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		return LoadArchiveFile(name)
-	}
-	return loadDir(name)
-}
-
-// LoadFS reads a chart whose Chart.yaml is at the root of fsys. There is no
-// .helmignore handling: what is in an embedded tree is there on purpose.
-func LoadFS(fsys fs.FS) (*Chart, error) {
-	var files []file
-	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		data, err := fs.ReadFile(fsys, name)
-		if err != nil {
-			return err
-		}
-		files = append(files, file{name, bytes.TrimPrefix(data, utf8bom)})
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return loadFiles(files)
-}
 
 // orderDependencies sorts vendored subcharts by name. Helm's loader yields them in
 // map order, which makes the order of undeclared subcharts' CRDs random.
