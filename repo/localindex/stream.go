@@ -2,7 +2,6 @@ package localindex
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -314,109 +313,34 @@ func parseItem(text string) (*listed, error) {
 	return e, nil
 }
 
-// entryOf converts a mapping; false when a value has an unexpected type.
+// entryOf converts a mapping, and takes what it reads out of it; false when a value has
+// an unexpected type.
 func entryOf(m map[string]any) (*listed, bool) {
-	e := &listed{Metadata: &chart.Metadata{}}
-	ok := true
+	e := &listed{}
 	for key, v := range m {
-		if v == nil {
-			continue
-		}
+		ok := true
 		switch key {
-		case "name":
-			ok = text(v, &e.Name)
-		case "version":
-			ok = text(v, &e.Version)
-		case "appVersion":
-			ok = text(v, &e.AppVersion)
-		case "apiVersion":
-			ok = text(v, &e.APIVersion)
-		case "description":
-			ok = text(v, &e.Description)
-		case "type":
-			ok = text(v, &e.Type)
-		case "digest":
-			ok = text(v, &e.Digest)
-		case "deprecated":
-			e.Deprecated, ok = v.(bool)
-		case "keywords":
-			ok = texts(v, &e.Keywords)
 		case "urls":
 			ok = texts(v, &e.URLs)
 		case "created":
-			var stamp string
-			if ok = text(v, &stamp); ok {
-				var err error
-				e.Created, err = time.Parse(time.RFC3339Nano, stamp)
-				ok = err == nil
-			}
-		case "dependencies", "maintainers", "annotations", "sources", "home", "icon", "kubeVersion", "condition", "tags":
-			ok = rest(key, v, e.Metadata)
+			stamp, isText := v.(string)
+			ok = isText && e.Created.UnmarshalText([]byte(stamp)) == nil
+		case "digest":
+			e.Digest, ok = v.(string)
 		default:
-			ok = key == strings.ToLower(key) // the full parser is not strict about case
+			if strings.EqualFold(key, "urls") || strings.EqualFold(key, "created") || strings.EqualFold(key, "digest") {
+				return nil, false // the full parser is not strict about case
+			}
+			continue
 		}
-		if !ok {
+		if !ok && v != nil {
 			return nil, false
 		}
+		delete(m, key)
 	}
-	return e, true
-}
-
-// rest converts what is only there to be checked.
-func rest(key string, v any, into *chart.Metadata) bool {
-	switch key {
-	case "home":
-		return text(v, &into.Home)
-	case "icon":
-		return text(v, &into.Icon)
-	case "kubeVersion":
-		return text(v, &into.KubeVersion)
-	case "condition":
-		return text(v, &into.Condition)
-	case "tags":
-		return text(v, &into.Tags)
-	case "sources":
-		return texts(v, &into.Sources)
-	case "annotations":
-		m, ok := v.(map[string]any)
-		for _, value := range m {
-			_, isText := value.(string)
-			ok = ok && isText
-		}
-		return ok // nothing else is asked of them
-	case "maintainers":
-		list, ok := v.([]any)
-		for _, one := range list {
-			m := words(one)
-			ok = ok && len(m) > 0
-			into.Maintainers = append(into.Maintainers, &chart.Maintainer{Name: m["name"], Email: m["email"], URL: m["url"]})
-		}
-		return ok
-	}
-	data, err := json.Marshal(map[string]any{key: v})
-	return err == nil && json.NewDecoder(bytes.NewReader(data)).Decode(into) == nil
-}
-
-// words converts a mapping of texts with keys in lower case; nil for others.
-func words(v any) map[string]string {
-	m, ok := v.(map[string]any)
-	if !ok {
-		return nil
-	}
-	out := make(map[string]string, len(m))
-	for key, value := range m {
-		word, ok := value.(string)
-		if !ok || key != strings.ToLower(key) {
-			return nil
-		}
-		out[key] = word
-	}
-	return out
-}
-
-func text(v any, into *string) (ok bool) {
-	*into, ok = v.(string)
-	return ok
+	var ok bool
+	e.Metadata, ok = chart.MetadataOf(m)
+	return e, ok
 }
 
 func texts(v any, into *[]string) bool {
@@ -426,7 +350,7 @@ func texts(v any, into *[]string) bool {
 	}
 	*into = make([]string, len(list))
 	for i, one := range list {
-		if !text(one, &(*into)[i]) {
+		if (*into)[i], ok = one.(string); !ok {
 			return false
 		}
 	}

@@ -188,7 +188,7 @@ func (s *scratch) readMetadata(r io.Reader) (*chart.Metadata, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w chart: %w", ErrInvalid, err)
 		}
-		meta, err := unmarshal(data)
+		meta, err := chart.ParseMetadata(data)
 		if err != nil {
 			return nil, fmt.Errorf("%w chart: Chart.yaml: %w", ErrInvalid, err)
 		}
