@@ -7,7 +7,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/Masterminds/semver/v3"
+	"github.com/seed38700745/pkg/chart/semver"
 )
 
 // Metadata is Chart.yaml. The fields, their order and their JSON are Helm's.

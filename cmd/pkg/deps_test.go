@@ -19,11 +19,14 @@ var forbidden = []string{
 	"k8s.io/client-go/kubernetes",
 	"k8s.io/kubectl/",
 	"k8s.io/kube-openapi/pkg/validation",
+	"helm.sh/helm/v3/internal/sympath",
 	"helm.sh/helm/v3/pkg/action",
+	"helm.sh/helm/v3/pkg/chart",
 	"helm.sh/helm/v3/pkg/chartutil",
 	"helm.sh/helm/v3/pkg/cli",
 	"helm.sh/helm/v3/pkg/engine",
 	"helm.sh/helm/v3/pkg/getter",
+	"helm.sh/helm/v3/pkg/ignore",
 	"helm.sh/helm/v3/pkg/kube",
 	"helm.sh/helm/v3/pkg/registry",
 	"helm.sh/helm/v3/pkg/release",
@@ -49,6 +52,7 @@ var forbiddenInFront = []string{
 	"github.com/sirupsen",
 	"github.com/seed38700745/pkg/cluster",
 	"github.com/seed38700745/pkg/release",
+	"net/http",
 }
 
 func TestLinksNothingHeavy(t *testing.T) {
