@@ -124,11 +124,8 @@ func (a *app) debugf(format string, args ...any) {
 
 // main runs one command line and returns the exit code.
 func (a *app) main(ctx context.Context, args []string) int {
-	err := a.begin(args)
+	err := a.execute(ctx, args)
 	if err == nil {
-		err = newRootCommand(a, args).ExecuteContext(ctx)
-	}
-	if err = a.end(err); err == nil {
 		return exitDone
 	}
 	a.printError(err)

@@ -2,7 +2,14 @@
 
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
 
 // commands lists every command of pkg; a new one is one line here.
 func commands() []command {
@@ -57,16 +64,10 @@ func (a *app) addAll(root *cobra.Command) {
 	a.addCompletions(root)
 }
 
-// begin says whether this program runs a command line: pkg-release runs all.
-func (a *app) begin([]string) error { return nil }
-
-// end is called with how a command ended.
-func (a *app) end(err error) error {
-	if back := a.giveBack(); back != nil {
-		a.warnf("files of root are left in your folders: %v", back)
-	}
-	return err
-}
-
 // rereadable says whether this program reads a file: pkg-release reads all.
 func rereadable(string) error { return nil }
+
+// interruptible is done when a signal asks the program to end.
+func interruptible() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+}

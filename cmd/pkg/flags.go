@@ -15,6 +15,28 @@ import (
 	"github.com/seed38700745/pkg/engine"
 )
 
+// addGlobalFlags declares the flags that every command knows.
+func (a *app) addGlobalFlags(f *pflag.FlagSet) {
+	g := &a.global
+	f.StringVarP(&g.Namespace, "namespace", "n", "", "namespace scope for this request")
+	f.BoolVar(&g.Debug, "debug", a.Env("HELM_DEBUG") == "true" || a.Env("HELM_DEBUG") == "1", "enable verbose output")
+	f.StringVar(&g.Kubeconfig, "kubeconfig", "", "path to the kubeconfig file")
+	f.StringVar(&g.KubeContext, "kube-context", "", "name of the kubeconfig context to use")
+	f.StringVar(&g.KubeAPIServer, "kube-apiserver", "", "the address and the port for the Kubernetes API server")
+	f.StringVar(&g.KubeToken, "kube-token", "", "bearer token used for authentication")
+	f.StringVar(&g.KubeAsUser, "kube-as-user", "", "username to impersonate for the operation")
+	f.StringArrayVar(&g.KubeAsGroups, "kube-as-group", nil, "group to impersonate for the operation, this flag can be repeated to specify multiple groups.")
+	f.StringVar(&g.KubeCAFile, "kube-ca-file", "", "the certificate authority file for the Kubernetes API server connection")
+	f.StringVar(&g.KubeTLSName, "kube-tls-server-name", "", "server name to use for Kubernetes API server certificate validation")
+	f.BoolVar(&g.KubeInsecure, "kube-insecure-skip-tls-verify", false, "if true, the Kubernetes API server's certificate will not be checked for validity")
+	f.StringVar(&g.RegistryConfig, "registry-config", "", "path to the registry config file")
+	f.StringVar(&g.RepositoryConfig, "repository-config", "", "path to the file containing repository names and URLs")
+	f.StringVar(&g.RepositoryCache, "repository-cache", "", "path to the directory containing cached repository indexes")
+	f.BoolVar(&g.Offline, "offline", a.Env("PKG_OFFLINE") == "1" || a.Env("PKG_OFFLINE") == "true", "take charts only from what is cached; no repository or registry is asked")
+	f.IntVar(&g.BurstLimit, "burst-limit", 100, "requests that --qps lets go at once")
+	f.Float32Var(&g.QPS, "qps", 0, "queries per second used when communicating with the Kubernetes API, not including bursting; 0 is no limit")
+}
+
 // chartFlags say where a chart comes from.
 type chartFlags struct {
 	Version            string

@@ -9,8 +9,6 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/spf13/cobra"
-
 	"github.com/seed38700745/pkg/chart"
 	"github.com/seed38700745/pkg/engine"
 	"github.com/seed38700745/pkg/repo"
@@ -25,28 +23,36 @@ func commands() []command {
 	}
 }
 
-// begin leaves every other command to pkg-release. What is said before it is certain
-// that the command line ends here is held back, see talk.
-func (a *app) begin(args []string) error {
-	if _, ok := called(args); !ok {
-		return chart.ErrElsewhere
-	}
+// execute runs one command line, or begins it again in pkg-release when that has what
+// it needs: another command, or something that a function found missing here.
+func (a *app) execute(ctx context.Context, args []string) error {
 	held := &talk{to: a.Err}
 	a.Err, a.Out = held, results{talk: held, to: a.Out}
 	log.SetOutput(held)
-	return nil
-}
-
-// end begins the command line again in pkg-release when it came upon something that
-// only the full program has; else what was held back is printed.
-func (a *app) end(err error) error {
+	err := a.runHere(ctx, args)
 	if errors.Is(err, chart.ErrElsewhere) {
 		err = goOn()
 	}
-	if held, ok := a.Err.(*talk); ok {
-		held.release()
-	}
+	held.release()
 	return err
+}
+
+// runHere runs a command of this program without the tree of commands, which takes as
+// long to build as the flags. Who asks for help, or needs it, gets it elsewhere.
+func (a *app) runHere(ctx context.Context, args []string) error {
+	c, ok := called(args)
+	if !ok {
+		return chart.ErrElsewhere
+	}
+	cmd := c.build(a)
+	cmd.SetContext(ctx)
+	f := cmd.Flags()
+	a.addGlobalFlags(f)
+	f.Usage = func() {}
+	if f.Parse(args[1:]) != nil || cmd.ValidateArgs(f.Args()) != nil {
+		return chart.ErrElsewhere
+	}
+	return cmd.RunE(cmd, f.Args())
 }
 
 // goOn begins the command line again in pkg-release, which has everything. It only
@@ -59,8 +65,9 @@ func goOn() error {
 	return &os.PathError{Op: "run", Path: path, Err: syscall.Exec(path, os.Args, os.Environ())}
 }
 
-// addAll has nothing to add: begin does not let such command lines come here.
-func (a *app) addAll(*cobra.Command) {}
+// interruptible is never done: a signal ends this program at once, which leaves nothing
+// behind.
+func interruptible() (context.Context, context.CancelFunc) { return context.Background(), func() {} }
 
 // rereadable leaves to pkg-release what can be read only once, as standard input and
 // pipes: what is read here would be missing there.
@@ -72,9 +79,10 @@ func rereadable(name string) error {
 	return nil
 }
 
-// templateCapabilities are Helm's defaults; pkg-release can ask the cluster.
-func (a *app) templateCapabilities(_ context.Context, validate bool) (*engine.Capabilities, manifestCheck, error) {
-	if validate {
+// templateCapabilities are Helm's defaults; pkg-release can ask the cluster, and starts
+// other programs.
+func (a *app) templateCapabilities(_ context.Context, o *templateOptions) (*engine.Capabilities, manifestCheck, error) {
+	if o.validate || o.postRenderer.command != "" {
 		return nil, nil, chart.ErrElsewhere
 	}
 	return engine.DefaultCapabilities(), nil, nil

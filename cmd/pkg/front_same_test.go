@@ -149,7 +149,7 @@ func TestFrontAnswersAsTheWhole(t *testing.T) {
 		if err := cmd.Run(); cmd.ProcessState == nil {
 			t.Fatal(err)
 		}
-		return answer{out.String(), logTime.ReplaceAllString(talk.String(), ""), cmd.ProcessState.ExitCode()}, treeOf(t, work)
+		return answer{logTime.ReplaceAllString(out.String(), ""), logTime.ReplaceAllString(talk.String(), ""), cmd.ProcessState.ExitCode()}, treeOf(t, work)
 	}
 	for _, c := range frontCases(server.URL, registry) {
 		want, wantLeft := run(filepath.Join(filepath.Dir(full), c.name()), c.before, c.line)
@@ -196,13 +196,13 @@ func frontCases(server, registry string) []frontCase {
 	local := func(line string) frontCase { return frontCase{here: here, line: line} }
 	left := func(line string) frontCase { return frontCase{here: there, line: line} }
 	list := []frontCase{
-		local("version"), local("version --short"), local("version --template '{{.Version}} {{.GoVersion}}'"), local("version --bad"), local("version x"),
-		local("template --help"), local("template"), local("template a b c"), local("template --bad"),
+		local("version"), local("version --short"), local("version --template '{{.Version}} {{.GoVersion}}'"), left("version --bad"), left("version x"),
+		left("template --help"), left("template"), local("template a b c"), left("template --bad"),
 		local("template x web"), local("template x ./web -f v.yaml --set a=3"), local("template x web-1.0.0.tgz"), local("template -g web --name-template x web"),
 		local("template x web -f bad.yaml"), local("template x web -f missing.yaml"), local("template x web --set-file a=missing"), local("template x web --set-file a=v.yaml"),
 		local("template X_ web"), local("template x web -s templates/none.yaml"), local("template x web --kube-version bad"),
 		local("template x web --output-dir out"), local("template x said --output-dir out"), local("template x web --output-dir v.yaml"),
-		local("template x web --post-renderer cat"), local("template x web --post-renderer ./missing"), local("template x web --post-renderer false"),
+		left("template x web --post-renderer cat"), left("template x web --post-renderer ./missing"), left("template x web --post-renderer false"),
 		local("template x fails"), local("template x fails --debug"), local("template x said"), local("template x said 2>&1"),
 		local("template x rare"), local("template x lost --dependency-update=false -s none"),
 		local("template x stable/mysql --set auth.password=a,auth.rootPassword=b 2>&1"), local("template x bundled/nginx"),

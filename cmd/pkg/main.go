@@ -13,19 +13,17 @@
 // pkg-release. That halves the start of `pkg template`, since the libraries that
 // speak to clusters and servers take longer to start than a small chart to render.
 //
-// So pkg has no network and little cryptography. A function of it that comes upon what
-// only pkg-release can do, as fetching a chart, returns chart.ErrElsewhere, and the
-// whole command line begins again there (front.go). Until a command is certain to end
-// in pkg it writes nothing, says nothing (talk.go) and reads nothing that can be read
-// only once. What pkg answers itself is what pkg-release would.
+// So pkg has no network, little cryptography and no tree of commands: it parses flags,
+// and help is pkg-release's. A function that comes upon what only pkg-release can do, as
+// fetching a chart, returns chart.ErrElsewhere, and the whole command line begins again
+// there (front.go). Until a command is certain to end in pkg it writes nothing, says
+// nothing (talk.go) and reads nothing that can be read only once. What pkg answers itself
+// is what pkg-release would, but that a signal ends it at once.
 package main
 
 import (
-	"context"
 	"os"
-	"os/signal"
 	"runtime/debug"
-	"syscall"
 )
 
 func main() {
@@ -47,7 +45,7 @@ const gcMemory = 1 << 30
 
 // run is main with deferred calls and an exit code, for tests to start.
 func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
 	return newApp().main(ctx, os.Args[1:])
 }

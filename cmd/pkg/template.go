@@ -81,7 +81,7 @@ for its versions, and whether it would take the manifests.`,
 }
 
 func runTemplate(ctx context.Context, a *app, o *templateOptions, args []string) error {
-	caps, check, err := a.templateCapabilities(ctx, o.validate)
+	caps, check, err := a.templateCapabilities(ctx, o)
 	if err != nil {
 		return err
 	}

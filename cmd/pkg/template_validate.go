@@ -19,8 +19,8 @@ import (
 
 // templateCapabilities are Helm's defaults or, to validate, those of the cluster, which
 // then is to check the manifests.
-func (a *app) templateCapabilities(ctx context.Context, validate bool) (*engine.Capabilities, manifestCheck, error) {
-	if !validate {
+func (a *app) templateCapabilities(ctx context.Context, o *templateOptions) (*engine.Capabilities, manifestCheck, error) {
+	if !o.validate {
 		return engine.DefaultCapabilities(), nil, nil
 	}
 	c, err := a.connect()
