@@ -12,7 +12,7 @@ import (
 )
 
 // ParseMetadata reads a Chart.yaml. Results and errors are those of sigs.k8s.io/yaml,
-// which reads what is unusual; the rest takes a tenth of its time. Nothing is validated.
+// which reads what is unusual; the rest takes an eighth of its time. Nothing is validated.
 func ParseMetadata(data []byte) (*Metadata, error) {
 	if values, ok := plain.Values(string(data)); ok {
 		c := converter{scalars: true}

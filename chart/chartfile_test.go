@@ -121,3 +121,24 @@ func TestPlainChartfiles(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkChartfile reads a usual Chart.yaml, beside the library.
+func BenchmarkChartfile(b *testing.B) {
+	text := []byte("annotations:\n  category: Database\n  images: |\n    - name: mysql\n      image: docker.io/library/mysql:8.4\napiVersion: v2\nappVersion: 8.4.0\ndependencies:\n- name: common\n  repository: oci://registry.example.com/charts\n  tags:\n  - common\n  version: 2.x.x\ndescription: MySQL is a fast, reliable, scalable, and easy to use open source relational database system.\nhome: https://example.com\nicon: https://example.com/icon.svg\nkeywords:\n- mysql\n- database\n- sql\n- cluster\nmaintainers:\n- name: The team\n  url: https://example.com/charts\nname: mysql\nsources:\n- https://example.com/charts/mysql\nversion: 11.1.2\n")
+	b.Run("ours", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := ParseMetadata(text); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("library", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := yaml.Unmarshal(text, &Metadata{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

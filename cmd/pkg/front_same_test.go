@@ -211,6 +211,8 @@ func frontCases(server, registry string) []frontCase {
 		local("template x r/web --version '>=2.0.0-0'"), local("template x near"), local("template x cached"), local("template x alias"), local("template x r/web --version 1.0.0 --offline"),
 		{here: here, line: "template x r/web --version 1.0.0", before: "cp elsewhere.yaml home/pkg/policy.yaml"},
 		{here: here, line: "template x web", before: "cp policy.yaml home/pkg/policy.yaml"},
+		{here: here, line: "template x web 2>&1", before: "cp -r web/templates shared && rm web/templates/cm.yaml && ln -s ../../shared web/templates/shared"},
+		{line: "template x web", before: "ln -s .. web/templates/up"},
 		{line: "template x r/web --version 1.0.0", before: "cp badpolicy.yaml home/pkg/policy.yaml"},
 		{here: here, line: "template x alias", before: "pkg dependency update --offline alias && rm -r alias/charts && sed -i /generated/d alias/Chart.lock"},
 
@@ -221,7 +223,7 @@ func frontCases(server, registry string) []frontCase {
 		left("template x web -f sops.yaml"), left("template x web -f age.yaml"), left("template x web -f armor.yaml"), left("template x web --set-file a=age.yaml"),
 		left("template x r/web"), left("template x r/web --version '^1'"), left("template x r/web --version 9.9"), left("template x r/web --version 'a b'"), left("template x r/none"),
 		left("template x r/web --version 1.0.0 --verify"), left("template x web-1.0.0.tgz --verify"), left("template x stable/mysql --verify"), left("template x web --verify"),
-		left("template x nobody/web"), left("template x nothing"), left("template x ./nothing"), left("template x nochart"), left("template x v.yaml"), left("template x ."),
+		left("template x nobody/web"), left("template x nothing"), left("template x ./nothing"), left("template x nochart"), left("template x nochart/README"), left("template x v.yaml"), left("template x ."),
 		left("template x stable/none"), left("template x bundled/nginx --version 9.9"), left("template x bundle:none"),
 		left("template x other/web"), left("--offline template x other/web"), left("--offline template x r/web"),
 		left("template x reg/web"), left("template x reg/none"), left("--offline template x reg/web"),
@@ -263,7 +265,7 @@ func treeOf(t *testing.T, dir string) map[string]string {
 			return err
 		}
 		tree[rel] = ""
-		if strings.HasPrefix(rel, "home/") {
+		if strings.HasPrefix(rel, "home/") || !d.Type().IsRegular() {
 			return nil
 		}
 		data, err := os.ReadFile(path)
