@@ -263,9 +263,9 @@ func damaged(p place, err error) error {
 	return fmt.Errorf("chart %s: %w (%w)", p.name, ErrDamaged, err)
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-func checksum(data []byte) uint32 { return crc32.Checksum(data, castagnoli) }
+// checksum makes its table when it is first called: programs that read no index start
+// without it.
+func checksum(data []byte) uint32 { return crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)) }
 
 // decode reads a block into a list, which may be there already.
 func decode(p place, raw []byte, list []Entry) ([]Entry, error) {
