@@ -30,7 +30,9 @@ var ErrBadArchive = errors.New("bad chart archive")
 var drivePath = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z]:/`) })
 
 // LoadArchiveFile reads a chart from a .tgz file.
-func LoadArchiveFile(name string) (*Chart, error) {
+func LoadArchiveFile(name string) (*Chart, error) { return loadArchiveFile(name, nil) }
+
+func loadArchiveFile(name string, vals map[string]any) (*Chart, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -47,7 +49,7 @@ func LoadArchiveFile(name string) (*Chart, error) {
 		}
 		return nil, notGzipped(name, head)
 	}
-	c, err := LoadArchive(r)
+	c, err := LoadArchiveFor(r, vals)
 	if err != nil && errors.Is(err, ErrBadArchive) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -55,12 +57,15 @@ func LoadArchiveFile(name string) (*Chart, error) {
 }
 
 // LoadArchive reads a chart from a gzipped tar stream.
-func LoadArchive(r io.Reader) (*Chart, error) {
+func LoadArchive(r io.Reader) (*Chart, error) { return LoadArchiveFor(r, nil) }
+
+// LoadArchiveFor is to LoadArchive what [LoadFor] is to Load.
+func LoadArchiveFor(r io.Reader, vals map[string]any) (*Chart, error) {
 	files, err := readArchive(r)
 	if err != nil {
 		return nil, err
 	}
-	return loadFiles(files)
+	return loadFiles(files, outset{vals: vals})
 }
 
 // readArchive unpacks into memory. Links are dropped as in Helm (a chart's files

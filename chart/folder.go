@@ -17,7 +17,7 @@ import (
 )
 
 // loadDir reads a chart from a directory, without what .helmignore names.
-func loadDir(dir string) (*Chart, error) {
+func loadDir(dir string, vals map[string]any) (*Chart, error) {
 	top, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -30,11 +30,11 @@ func loadDir(dir string) (*Chart, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := walker{top: top, rules: rules}
+	w := walker{top: top, rules: rules, vals: vals}
 	if err := w.load(); err != nil {
 		return nil, err
 	}
-	return loadFiles(w.files)
+	return loadFiles(w.files, outset{vals: vals, defaults: w.defaults})
 }
 
 // walker finds a folder's regular files in lexical order, and reads them.
@@ -42,6 +42,11 @@ type walker struct {
 	top   string
 	rules *ignore.Rules
 	links int // symbolic links met so far
+
+	vals     map[string]any // what the chart will be rendered with; nil if that is open
+	switches *switches      // the chart's, once they were asked for
+	values   []byte         // its values.yaml, if that was read for them
+	defaults map[string]any // what this holds
 
 	mu     sync.Mutex
 	files  []file
@@ -60,7 +65,7 @@ const parallelFiles = 48
 // load finds and reads the files. The error is that of the first one, in their order.
 func (w *walker) load() error {
 	w.more = sync.NewCond(&w.mu)
-	err := w.walk("")
+	err := w.walk("", false)
 	w.mu.Lock()
 	w.walked = true
 	w.more.Broadcast()
@@ -102,9 +107,12 @@ func (w *walker) read() {
 		n := w.next
 		w.next++
 		name := w.files[n].Name
-		w.mu.Unlock()
-		data, err := readFile(w.top, name)
-		w.mu.Lock()
+		data, err := w.values, error(nil)
+		if data == nil || name != ValuesfileName {
+			w.mu.Unlock()
+			data, err = readFile(w.top, name)
+			w.mu.Lock()
+		}
 		w.files[n].Data = data
 		if err != nil && (w.err == nil || n < w.failed) {
 			w.failed, w.err = n, err
@@ -112,13 +120,18 @@ func (w *walker) read() {
 	}
 }
 
-// walk adds the files below a folder, without their content.
-func (w *walker) walk(dir string) error {
+// walk adds the files below a folder, without their content; off means that they belong
+// to a subchart that is turned off.
+func (w *walker) walk(dir string, off bool) error {
 	entries, err := os.ReadDir(filepath.Join(w.top, dir))
 	if err != nil {
 		return err
 	}
+	inCharts := path.Base(dir) == DependencyDir
 	for _, e := range entries {
+		if off && !inCharts && e.Name() != DependencyDir && !bareFile(e.Name()) {
+			continue
+		}
 		name := path.Join(dir, e.Name())
 		mode, isLink := e.Type(), e.Type()&fs.ModeSymlink != 0
 		if isLink {
@@ -135,7 +148,7 @@ func (w *walker) walk(dir string) error {
 				err = w.checkCycle(name)
 			}
 			if err == nil {
-				err = w.walk(name)
+				err = w.walk(name, off || inCharts && w.turnedOff(name))
 			}
 			if err != nil {
 				return err

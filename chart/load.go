@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"sigs.k8s.io/yaml"
 
@@ -28,15 +29,20 @@ type file struct {
 var utf8bom = []byte{0xEF, 0xBB, 0xBF}
 
 // Load reads a chart from a directory or from a .tgz archive.
-func Load(name string) (*Chart, error) {
+func Load(name string) (*Chart, error) { return LoadFor(name, nil) }
+
+// LoadFor reads a chart as [Load] does, to be rendered with vals and no other values. Of
+// subcharts that vals are sure to turn off it takes only what can be wrong with a chart,
+// metadata and values: nobody would ever look at the rest.
+func LoadFor(name string, vals map[string]any) (*Chart, error) {
 	info, err := os.Stat(name)
 	if err != nil {
 		return nil, err
 	}
 	if !info.IsDir() {
-		return LoadArchiveFile(name)
+		return loadArchiveFile(name, vals)
 	}
-	return loadDir(name)
+	return loadDir(name, vals)
 }
 
 // LoadFS reads a chart whose Chart.yaml is at the root of fsys. There is no
@@ -57,13 +63,20 @@ func LoadFS(fsys fs.FS) (*Chart, error) {
 	if err != nil {
 		return nil, err
 	}
-	return loadFiles(files)
+	return loadFiles(files, outset{})
+}
+
+// outset is what is known of a chart before it is made of its files.
+type outset struct {
+	vals     map[string]any       // what it will be rendered with; nil if that is open
+	defaults map[string]any       // what its values.yaml holds, if that was read already
+	off      func(*Metadata) bool // whether it will be turned off; nil for no
 }
 
 // loadFiles makes a chart of its files; those below charts/ become its subcharts.
 // Rules and error texts are Helm's.
-func loadFiles(files []file) (*Chart, error) {
-	c, err := newChart(files)
+func loadFiles(files []file, known outset) (*Chart, error) {
+	c, err := newChart(files, known)
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +84,8 @@ func loadFiles(files []file) (*Chart, error) {
 	return c, nil
 }
 
-func newChart(files []file) (*Chart, error) {
-	c := &Chart{Raw: make([]*File, len(files))}
+func newChart(files []file, known outset) (*Chart, error) {
+	c := &Chart{Raw: make([]*File, len(files)), Values: known.defaults}
 	raw := make([]File, len(files))
 	for i, f := range files { // the other files need to know the API version
 		raw[i] = File{Name: f.Name, Data: f.Data}
@@ -88,6 +101,8 @@ func newChart(files []file) (*Chart, error) {
 			c.Metadata.APIVersion = "v1"
 		}
 	}
+	off := known.off != nil && c.Metadata != nil && known.off(c.Metadata)
+	var values []byte // of a chart that is off
 	subcharts := map[string][]file{}
 	for i, f := range files {
 		rest, below := strings.CutPrefix(f.Name, DependencyDir+"/")
@@ -95,6 +110,9 @@ func newChart(files []file) (*Chart, error) {
 		case below && path.Ext(f.Name) != ".prov":
 			name, _, _ := strings.Cut(rest, "/")
 			subcharts[name] = append(subcharts[name], file{rest, f.Data})
+		case off && f.Name == ValuesfileName:
+			values = f.Data
+		case off && !bareFile(f.Name):
 		case strings.HasPrefix(f.Name, TemplatesDir+"/"):
 			c.Templates = append(c.Templates, &raw[i])
 		default:
@@ -109,8 +127,20 @@ func newChart(files []file) (*Chart, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	subs, err := newSubcharts(c, subcharts)
+	below := func(*Metadata) bool { return true }
+	if !off {
+		s := newSwitches(c.Metadata, known.vals)
+		s.defaults = c.Values
+		below = s.off
+	}
+	subs, err := newSubcharts(c, subcharts, below)
+	if err != nil {
+		return nil, err
+	}
 	c.AddDependency(subs...)
+	if values != nil {
+		c.Values, err = bareValues(values, subs)
+	}
 	return c, err
 }
 
@@ -120,7 +150,7 @@ const parallelCharts = 64 << 10
 
 // newSubcharts loads what is in charts/, in the order of the names there. The error is
 // that of the first one.
-func newSubcharts(c *Chart, files map[string][]file) ([]*Chart, error) {
+func newSubcharts(c *Chart, files map[string][]file, off func(*Metadata) bool) ([]*Chart, error) {
 	var names []string
 	size := 0
 	for name, files := range files {
@@ -138,7 +168,7 @@ func newSubcharts(c *Chart, files map[string][]file) ([]*Chart, error) {
 	var next atomic.Int64
 	work := func() {
 		for n := next.Add(1) - 1; n < int64(len(names)); n = next.Add(1) - 1 {
-			subs[n], failed[n] = newSubchart(c, names[n], files[names[n]])
+			subs[n], failed[n] = newSubchart(c, names[n], files[names[n]], off)
 		}
 	}
 	var wg sync.WaitGroup
@@ -162,13 +192,12 @@ func addFile(c *Chart, f file) error {
 	switch f.Name {
 	case ChartfileName:
 	case ValuesfileName:
-		var plainly bool
-		if c.Values, plainly = plain.Values(string(f.Data)); plainly {
+		if c.Values != nil { // known from the outset
 			return nil
 		}
-		c.Values = map[string]any{}
-		if err := yaml.Unmarshal(f.Data, &c.Values); err != nil {
-			return fmt.Errorf("cannot load values.yaml: %w", err)
+		var err error
+		if c.Values, err = parseValues(f.Data); err != nil {
+			return err
 		}
 	case SchemafileName:
 		c.Schema = f.Data
@@ -191,6 +220,22 @@ func addFile(c *Chart, f file) error {
 	return nil
 }
 
+// parseValues reads a values.yaml.
+func parseValues(data []byte) (map[string]any, error) {
+	if vals, ok := plain.Values(asText(data)); ok {
+		return vals, nil
+	}
+	vals := map[string]any{}
+	if err := yaml.Unmarshal(data, &vals); err != nil {
+		return nil, fmt.Errorf("cannot load values.yaml: %w", err)
+	}
+	return vals, nil
+}
+
+// asText returns a file of a chart as text. The two share their bytes, which nothing ever
+// changes.
+func asText(data []byte) string { return unsafe.String(unsafe.SliceData(data), len(data)) }
+
 // addRequirements keeps the files that say in charts v1 what Chart.yaml and
 // Chart.lock say in v2.
 func addRequirements(c *Chart, f file, warning string) {
@@ -205,7 +250,7 @@ func addRequirements(c *Chart, f file, warning string) {
 }
 
 // newSubchart loads what is under one name in charts/: a folder or an archive.
-func newSubchart(parent *Chart, name string, files []file) (*Chart, error) {
+func newSubchart(parent *Chart, name string, files []file, off func(*Metadata) bool) (*Chart, error) {
 	if path.Ext(name) == ".tgz" {
 		if files[0].Name != name {
 			return nil, fmt.Errorf("error unpacking subchart tar in %s: expected %s, got %s", parent.Name(), name, files[0].Name)
@@ -214,7 +259,7 @@ func newSubchart(parent *Chart, name string, files []file) (*Chart, error) {
 		if err != nil {
 			return nil, err
 		}
-		return newChart(unpacked)
+		return newChart(unpacked, outset{off: off})
 	}
 	var own []file
 	for _, f := range files {
@@ -222,5 +267,5 @@ func newSubchart(parent *Chart, name string, files []file) (*Chart, error) {
 			own = append(own, file{rest, f.Data})
 		}
 	}
-	return newChart(own)
+	return newChart(own, outset{off: off})
 }

@@ -15,6 +15,7 @@
 package repo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -89,6 +90,10 @@ type Request struct {
 	RepoURL string // a repository that is not configured
 	Access  Access // for RepoURL and for URLs
 
+	// Values are what the chart will be rendered with; nil if that is open. With them it
+	// may come without the files of subcharts that they turn off, see [chart.LoadFor].
+	Values map[string]any
+
 	// Digest pins the chart, "sha256:" and hex: the manifest's in a registry, the
 	// archive's elsewhere; "" for none.
 	Digest string
@@ -141,7 +146,7 @@ func (r *Resolver) Resolve(ctx context.Context, req Request) (*Resolved, error) 
 	if err != nil {
 		return nil, err
 	}
-	c, err := archive.Load()
+	c, err := chart.LoadArchiveFor(bytes.NewReader(archive.Data), req.Values)
 	if err != nil {
 		return nil, fmt.Errorf("chart %s: %w", req.Ref, err)
 	}
@@ -159,7 +164,7 @@ func resolvePath(req Request, isDir bool) (*Resolved, error) {
 			return nil, err
 		}
 	}
-	c, err := chart.Load(name)
+	c, err := chart.LoadFor(name, req.Values)
 	if err != nil {
 		return nil, err
 	}

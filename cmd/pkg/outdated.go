@@ -110,7 +110,7 @@ func (a *app) outdated(ctx context.Context, c *connection, allNamespaces, devel 
 			a.warnf("release %s in namespace %s does not say where its chart came from", rel.Name, rel.Namespace)
 			continue
 		}
-		res, err := a.resolveChart(ctx, from.Ref, chartFlags{Repo: from.RepoURL, Devel: devel})
+		res, err := a.resolveChart(ctx, from.Ref, chartFlags{Repo: from.RepoURL, Devel: devel}, nil)
 		if err != nil {
 			a.warnf("release %s in namespace %s: %v", rel.Name, rel.Namespace, err)
 			continue

@@ -82,8 +82,9 @@ func (c chartFlags) access() repo.Access {
 const bundleScheme = "bundle:"
 
 // resolveChart finds a chart and, unless called as helm, completes the charts that
-// it depends on. Helm wants those in charts/ beforehand.
-func (a *app) resolveChart(ctx context.Context, ref string, src chartFlags) (*repo.Resolved, error) {
+// it depends on. Helm wants those in charts/ beforehand. With vals, the chart is for being
+// rendered with these alone.
+func (a *app) resolveChart(ctx context.Context, ref string, src chartFlags, vals map[string]any) (*repo.Resolved, error) {
 	if inside, ok := strings.CutPrefix(ref, bundleScheme); ok {
 		return a.resolveBundle(ctx, inside, src)
 	}
@@ -91,7 +92,9 @@ func (a *app) resolveChart(ctx context.Context, ref string, src chartFlags) (*re
 		return nil, err
 	}
 	r := a.repositories()
-	res, err := r.Resolve(ctx, a.request(src, ref))
+	req := a.request(src, ref)
+	req.Values = vals
+	res, err := r.Resolve(ctx, req)
 	if err != nil {
 		return nil, a.bundleHint(ref, err)
 	}
@@ -109,12 +112,26 @@ func (a *app) resolveChart(ctx context.Context, ref string, src chartFlags) (*re
 // loadForRelease finds a chart that is to be rendered, with the values given for
 // it, in Helm's order, which decides which error comes first.
 func (a *app) loadForRelease(ctx context.Context, ref string, src chartFlags, v chart.Values) (*repo.Resolved, map[string]any, error) {
+	return a.load(ctx, ref, src, v, false)
+}
+
+// loadForRendering is loadForRelease for a chart that meets no other values: those files
+// may be missing that these leave out.
+func (a *app) loadForRendering(ctx context.Context, ref string, src chartFlags, v chart.Values) (*repo.Resolved, map[string]any, error) {
+	return a.load(ctx, ref, src, v, true)
+}
+
+func (a *app) load(ctx context.Context, ref string, src chartFlags, v chart.Values, settled bool) (*repo.Resolved, map[string]any, error) {
 	v.ReadFile = func(name string) ([]byte, error) { return a.readFile(ctx, name) }
 	vals, err := v.Merge()
 	if err != nil {
 		return nil, nil, err
 	}
-	res, err := a.resolveChart(ctx, ref, src)
+	var only map[string]any
+	if settled {
+		only = vals
+	}
+	res, err := a.resolveChart(ctx, ref, src, only)
 	if err != nil {
 		return nil, nil, err
 	}

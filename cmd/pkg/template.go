@@ -97,7 +97,7 @@ func runTemplate(ctx context.Context, a *app, o *templateOptions, args []string)
 	if err != nil {
 		return err
 	}
-	res, vals, err := a.loadForRelease(ctx, ref, o.source, o.values)
+	res, vals, err := a.loadForRendering(ctx, ref, o.source, o.values)
 	if err != nil {
 		return err
 	}
