@@ -15,6 +15,7 @@ test e2e: export PATH := $(PATH):$(CURDIR)/bin/tools
 
 test: testdeps build tools   ## all tests
 	CGO_ENABLED=0 $(GO) test -timeout 45m ./...
+	CGO_ENABLED=0 $(GO) test -tags front ./engine -run FullProgram
 
 build: bin/pkg bin/pkg-release bin/pkgd bin/pkg-kubectl bin/pkg-repo   ## all programs into bin/
 

@@ -156,7 +156,7 @@ func render(ctx context.Context, in Input) (*Output, error) {
 	quick.Warn = said.add
 	docs := readDocuments()
 	files, err := renderFiles(ctx, quick, c, vals, docs, valid)
-	if errors.Is(err, gotemplate.ErrRefused) && ctx.Err() == nil {
+	if errors.Is(err, gotemplate.ErrRefused) && !errors.Is(err, chart.ErrElsewhere) && ctx.Err() == nil {
 		// Templates may have changed the values: again from the beginning.
 		docs.wait()
 		if c, vals, err = prepare(in, nil); err != nil {

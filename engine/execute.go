@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"strings"
-	"text/template"
 
 	"github.com/seed38700745/pkg/chart"
 	"github.com/seed38700745/pkg/engine/gotemplate"
@@ -120,6 +118,9 @@ func (r *run) all(c *chart.Chart, set templates, order []string, docs *documents
 		file.dot["Template"] = file.template(name)
 		out := writer{run: r}
 		if err := set.execute(&out, name, file.dot); err != nil {
+			if errors.Is(err, chart.ErrElsewhere) {
+				return nil, err
+			}
 			var limit *LimitError
 			if errors.As(context.Cause(r.ctx), &limit) {
 				return nil, limit
@@ -143,32 +144,6 @@ func (f *renderable) template(name string) chartutil.Values {
 // withoutNoValue removes what text/template prints for a missing value.
 func withoutNoValue(s string) string { return strings.ReplaceAll(s, "<no value>", "") }
 
-// funcMap returns the functions of a template set: the shared ones, and those that
-// close over the set or over this run.
-func (r *run) funcMap(set templates) template.FuncMap {
-	m := maps.Clone(sharedFuncs())
-	maps.Copy(m, r.setFuncs(set))
-	maps.Copy(m, r.boundedFuncs(m))
-	maps.Copy(m, r.regexFuncs(m))
-	m["required"] = r.required
-	m["fail"] = r.fail
-	m["lookup"] = func(apiVersion, kind, namespace, name string) (map[string]any, error) {
-		if r.in.Lookup == nil || r.in.Lint {
-			return map[string]any{}, nil
-		}
-		return r.in.Lookup(apiVersion, kind, namespace, name)
-	}
-	if !r.in.EnableDNS {
-		m["getHostByName"] = func(string) string { return "" }
-	}
-	return m
-}
-
-// setFuncs are the functions that find templates, which a clone must find anew.
-func (r *run) setFuncs(set templates) template.FuncMap {
-	return template.FuncMap{"include": r.include(set), "tpl": r.tpl(set)}
-}
-
 func (r *run) include(set templates) func(string, any) (string, error) {
 	return func(name string, data any) (string, error) {
 		if r.active[name] > maxInclude || r.depth > maxNested {
@@ -187,6 +162,13 @@ func (r *run) include(set templates) func(string, any) (string, error) {
 		err := set.execute(&out, name, data)
 		return out.String(), err
 	}
+}
+
+func (r *run) lookup(apiVersion, kind, namespace, name string) (map[string]any, error) {
+	if r.in.Lookup == nil || r.in.Lint {
+		return map[string]any{}, nil
+	}
+	return r.in.Lookup(apiVersion, kind, namespace, name)
 }
 
 // tpl renders a text as a template.

@@ -8,6 +8,7 @@ import (
 	"github.com/gobwas/glob"
 
 	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/engine/funcs"
 )
 
 // files is what templates see as .Files: the chart's files that are neither
@@ -66,7 +67,7 @@ func (f files) asData(encode func([]byte) string) string {
 	for name, data := range f {
 		m[path.Base(name)] = encode(data)
 	}
-	return toYAML(m)
+	return funcs.ToYAML(m)
 }
 
 // Lines returns a file's lines without a last empty one.

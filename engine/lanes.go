@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/seed38700745/pkg/chart"
 	"github.com/seed38700745/pkg/engine/gotemplate"
 )
 
@@ -49,7 +50,7 @@ func (q *quickTemplates) newLane() *quickTemplates {
 	r.active = map[string]int{}
 	r.regexes = map[string]*regexp.Regexp{}
 	lane := &quickTemplates{run: &r, parser: q.parser, texts: map[string]*gotemplate.Parsed{}, lane: true}
-	lane.set = q.set.Share(r.funcMap(lane))
+	lane.set = q.set.Share(r.functions(lane))
 	return lane
 }
 
@@ -80,6 +81,11 @@ func (q *quickTemplates) allInLanes(order []string, docs *documents, lanes int) 
 	}
 	wg.Wait()
 	r := q.run
+	for _, err := range failed {
+		if errors.Is(err, chart.ErrElsewhere) {
+			return nil, err // whatever the other lanes met
+		}
+	}
 	for n, err := range failed {
 		r.written += written[n]
 		var limit *LimitError

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
-	"text/template"
 	"time"
+
+	"github.com/seed38700745/pkg/chart"
+	"github.com/seed38700745/pkg/engine/funcs"
 )
 
 // Limits bound what a rendering may take, so that a template that loops for ever or
@@ -85,6 +87,9 @@ func Render(ctx context.Context, in Input) (*Output, error) {
 		select {
 		case r := <-done:
 			var limit *LimitError
+			if errors.Is(r.err, chart.ErrElsewhere) {
+				return nil, r.err
+			}
 			if r.err != nil && errors.As(context.Cause(ctx), &limit) {
 				return nil, limit // whatever way it went through the templates
 			}
@@ -158,49 +163,62 @@ func (r *run) stop(reached, flag string) error {
 // listItem is how many bytes one item of a list takes.
 const listItem = 8
 
-// boundedFuncs are functions whose result a template can make as large as it likes
-// with one call.
-func (r *run) boundedFuncs(shared template.FuncMap) template.FuncMap {
-	fits := func(n float64) error {
-		if limit := r.in.Limits.Memory; limit > 0 && n > float64(limit) {
-			return r.stop("more than "+bytesText(limit)+" of memory", "max-render-memory")
-		}
-		return nil
+// fits stops the rendering if n bytes are more than it may take.
+func (r *run) fits(n float64) error {
+	if limit := r.in.Limits.Memory; limit > 0 && n > float64(limit) {
+		return r.stop("more than "+bytesText(limit)+" of memory", "max-render-memory")
 	}
-	until := shared["until"].(func(int) []int)
-	untilStep := shared["untilStep"].(func(int, int, int) []int)
-	repeat := shared["repeat"].(func(int, string) string)
-	live := func(text string) (string, error) { // loops that build texts end with the run
-		if r.ctx.Err() != nil {
-			return "", context.Cause(r.ctx)
-		}
-		return text, nil
+	return nil
+}
+
+// live passes a text on while the run goes on: so loops that build texts end with it.
+func (r *run) live(text string) (string, error) {
+	if r.ctx.Err() != nil {
+		return "", context.Cause(r.ctx)
 	}
-	return template.FuncMap{
-		"print":   func(args ...any) (string, error) { return live(fmt.Sprint(args...)) },
-		"println": func(args ...any) (string, error) { return live(fmt.Sprintln(args...)) },
-		"printf": func(format string, args ...any) (string, error) {
-			return live(fmt.Sprintf(format, args...))
-		},
-		"until": func(count int) ([]int, error) {
-			if err := fits(listItem * max(float64(count), -float64(count))); err != nil {
+	return text, nil
+}
+
+// boundedNames are the functions that boundedFunc has.
+const boundedNames = "print printf println repeat until untilStep"
+
+// boundedFunc returns a function whose result a template can make as large as it likes
+// with one call, or with one and a loop, such that it keeps to the limits; nil for
+// other names.
+func (r *run) boundedFunc(name string) any {
+	switch name {
+	case "print":
+		return func(args ...any) (string, error) { return r.live(fmt.Sprint(args...)) }
+	case "println":
+		return func(args ...any) (string, error) { return r.live(fmt.Sprintln(args...)) }
+	case "printf":
+		return func(format string, args ...any) (string, error) { return r.live(fmt.Sprintf(format, args...)) }
+	case "until":
+		until := funcs.Lookup(name).(func(int) []int)
+		return func(count int) ([]int, error) {
+			if err := r.fits(listItem * max(float64(count), -float64(count))); err != nil {
 				return nil, err
 			}
 			return until(count), nil
-		},
-		"untilStep": func(start, stop, step int) ([]int, error) {
+		}
+	case "untilStep":
+		untilStep := funcs.Lookup(name).(func(int, int, int) []int)
+		return func(start, stop, step int) ([]int, error) {
 			if step != 0 {
-				if err := fits(listItem * (float64(stop) - float64(start)) / float64(step)); err != nil {
+				if err := r.fits(listItem * (float64(stop) - float64(start)) / float64(step)); err != nil {
 					return nil, err
 				}
 			}
 			return untilStep(start, stop, step), nil
-		},
-		"repeat": func(count int, text string) (string, error) {
-			if err := fits(float64(count) * float64(len(text))); err != nil {
+		}
+	case "repeat":
+		repeat := funcs.Lookup(name).(func(int, string) string)
+		return func(count int, text string) (string, error) {
+			if err := r.fits(float64(count) * float64(len(text))); err != nil {
 				return "", err
 			}
 			return repeat(count, text), nil
-		},
+		}
 	}
+	return nil
 }

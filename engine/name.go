@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"regexp"
 	"text/template"
+
+	"github.com/seed38700745/pkg/engine/funcs"
 )
 
 // maxReleaseName leaves room in 63 characters for what charts append (Helm's rule).
@@ -25,7 +27,7 @@ func CheckReleaseName(name string) error {
 
 // ReleaseName renders a --name-template, which has sprig's functions and no data.
 func ReleaseName(text string) (string, error) {
-	t, err := template.New("name-template").Funcs(sharedFuncs()).Parse(text)
+	t, err := template.New("name-template").Funcs(funcMap(funcs.Lookup, "")).Parse(text)
 	if err != nil {
 		return "", err
 	}

@@ -25,9 +25,8 @@ type quickTemplates struct {
 
 func newQuickTemplates(r *run, order []string) (*quickTemplates, error) {
 	q := &quickTemplates{run: r, texts: map[string]*gotemplate.Parsed{}}
-	funcs := r.funcMap(q)
-	q.parser = gotemplate.NewParser(funcs, changing...)
-	q.set = gotemplate.New(funcs, r.in.Strict)
+	q.parser = gotemplate.NewParser(known, changing...)
+	q.set = gotemplate.New(r.functions(q), r.in.Strict)
 	parsed, err := q.parseFiles(order)
 	if err != nil {
 		return nil, err
@@ -115,7 +114,7 @@ func (q *quickTemplates) executeText(out *writer, text string, data any) error {
 		return q.set.ExecuteTree(out, parsed.Root, data)
 	}
 	clone := &quickTemplates{run: q.run, parser: q.parser, texts: q.texts, lane: q.lane}
-	clone.set = q.set.Clone(q.run.setFuncs(clone))
+	clone.set = q.set.Clone(q.run.functions(clone))
 	if err := clone.set.Add(rootName, parsed); err != nil {
 		return err
 	}

@@ -2,7 +2,8 @@ package engine
 
 import (
 	"regexp"
-	"text/template"
+
+	"github.com/seed38700745/pkg/engine/funcs"
 )
 
 // maxRegexes bounds how many compiled expressions a rendering keeps.
@@ -20,41 +21,45 @@ func (r *run) regex(expr string) *regexp.Regexp {
 	return re
 }
 
-// regexFuncs are sprig's functions of regular expressions, which compile at each
-// call. Of what is no expression sprig's own complain.
-func (r *run) regexFuncs(shared template.FuncMap) template.FuncMap {
-	find := shared["regexFind"].(func(string, string) string)
-	replace := shared["regexReplaceAll"].(func(string, string, string) string)
-	literal := shared["regexReplaceAllLiteral"].(func(string, string, string) string)
-	split := shared["regexSplit"].(func(string, string, int) []string)
-	return template.FuncMap{
-		"regexMatch": func(expr, s string) bool {
+// regexFunc returns one of the functions of regular expressions that charts use, such
+// that it compiles an expression once; nil for other names. Of what is no expression
+// the function of package funcs complains.
+func (r *run) regexFunc(name string) any {
+	complain := funcs.Lookup
+	switch name {
+	case "regexMatch":
+		return func(expr, s string) bool {
 			re := r.regex(expr)
 			return re != nil && re.MatchString(s)
-		},
-		"regexFind": func(expr, s string) string {
+		}
+	case "regexFind":
+		return func(expr, s string) string {
 			if re := r.regex(expr); re != nil {
 				return re.FindString(s)
 			}
-			return find(expr, s)
-		},
-		"regexReplaceAll": func(expr, s, by string) string {
+			return complain(name).(func(string, string) string)(expr, s)
+		}
+	case "regexReplaceAll":
+		return func(expr, s, by string) string {
 			if re := r.regex(expr); re != nil {
 				return re.ReplaceAllString(s, by)
 			}
-			return replace(expr, s, by)
-		},
-		"regexReplaceAllLiteral": func(expr, s, by string) string {
+			return complain(name).(func(string, string, string) string)(expr, s, by)
+		}
+	case "regexReplaceAllLiteral":
+		return func(expr, s, by string) string {
 			if re := r.regex(expr); re != nil {
 				return re.ReplaceAllLiteralString(s, by)
 			}
-			return literal(expr, s, by)
-		},
-		"regexSplit": func(expr, s string, n int) []string {
+			return complain(name).(func(string, string, string) string)(expr, s, by)
+		}
+	case "regexSplit":
+		return func(expr, s string, n int) []string {
 			if re := r.regex(expr); re != nil {
 				return re.Split(s, n)
 			}
-			return split(expr, s, n)
-		},
+			return complain(name).(func(string, string, int) []string)(expr, s, n)
+		}
 	}
+	return nil
 }

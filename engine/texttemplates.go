@@ -30,7 +30,7 @@ type parsedText struct {
 
 func newTextTemplates(r *run, c *chart.Chart, order []string) (*textTemplates, error) {
 	t := &textTemplates{run: r, set: template.New(rootName).Option(r.missingKey()), texts: map[string]*parsedText{}}
-	t.funcs = r.funcMap(t)
+	t.funcs = funcMap(r.functions(t), ownNames+" "+boundedNames)
 	t.set.Funcs(t.funcs)
 	for _, name := range order {
 		trees, err := parse.Parse(name, string(r.files[name].text), "", "", t.funcs, builtins)
@@ -75,7 +75,7 @@ func (t *textTemplates) executeText(out *writer, text string, data any) error {
 			return fmt.Errorf("cannot clone template: %w", err)
 		}
 		clone := &textTemplates{run: t.run, set: set, funcs: t.funcs, texts: t.texts}
-		set.Option(t.run.missingKey()).Funcs(t.run.setFuncs(clone))
+		set.Option(t.run.missingKey()).Funcs(template.FuncMap{"include": t.run.include(clone), "tpl": t.run.tpl(clone)})
 		if run, err = set.New(rootName).Parse(text); err != nil {
 			return fmt.Errorf("cannot parse template %q: %w", text, err)
 		}

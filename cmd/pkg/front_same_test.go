@@ -49,6 +49,18 @@ version: 1.0.0
 a: 1
 -- fails/templates/b.yaml --
 {{ fail "as it should" }}
+-- heavy/Chart.yaml --
+apiVersion: v2
+name: heavy
+version: 1.0.0
+deprecated: true
+-- heavy/values.yaml --
+call: ""
+-- heavy/templates/cm.yaml --
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: heavy}
+data: {{ tpl .Values.call . | default (dict "a" "{{ getHostByName \"localhost\" }}") | toJson }}
 -- near/Chart.yaml --
 apiVersion: v2
 name: near
@@ -195,6 +207,9 @@ func frontCases(server, registry string) []frontCase {
 	const here, there = true, false
 	local := func(line string) frontCase { return frontCase{here: here, line: line} }
 	left := func(line string) frontCase { return frontCase{here: there, line: line} }
+	calling := func(text, flags string) frontCase {
+		return frontCase{here: there, line: "template x heavy --set-file call=call " + flags, before: "echo '" + text + "' >call"}
+	}
 	list := []frontCase{
 		local("version"), local("version --short"), local("version --template '{{.Version}} {{.GoVersion}}'"), left("version --bad"), left("version x"),
 		left("template --help"), left("template"), local("template a b c"), left("template --bad"),
@@ -204,6 +219,7 @@ func frontCases(server, registry string) []frontCase {
 		local("template x web --output-dir out"), local("template x said --output-dir out"), local("template x web --output-dir v.yaml"),
 		left("template x web --post-renderer cat"), left("template x web --post-renderer ./missing"), left("template x web --post-renderer false"),
 		local("template x fails"), local("template x fails --debug"), local("template x said"), local("template x said 2>&1"),
+		local("template x heavy"), local("template x web --name-template 'x-{{ add 1 2 }}'"),
 		local("template x rare"), local("template x lost --dependency-update=false -s none"),
 		local("template x stable/mysql --set auth.password=a,auth.rootPassword=b 2>&1"), local("template x bundled/nginx"),
 		local("template x bundled/nginx --version '>0'"),
@@ -217,6 +233,8 @@ func frontCases(server, registry string) []frontCase {
 		{here: here, line: "template x alias", before: "pkg dependency update --offline alias && rm -r alias/charts && sed -i /generated/d alias/Chart.lock"},
 
 		left("-n y template x web"), left("--debug template x fails"), left("templat"), left("--help"), left("repo list"), left("template x web --validate --kube-apiserver http://127.0.0.1:1"),
+		calling("{{ mulf 1.5 3 }}", ""), calling("{{ (genCA `x` 1).Nope }}", "--debug"), calling("{{ genSignedCert }}", ""), calling("{{ toToml .Values }}", "--output-dir out"),
+		calling("{{ derivePassword 1 `long` `p` `u` `s` | fail }}", ""), left("template web --name-template 'x{{ divf 7 2 | floor }}'"),
 		left("template x web -f -"), left("template x web -f v.yaml -f /dev/stdin"), left("template x web --set-file a=-"), left("template x /dev/stdin"),
 		left("template x fails -f -"), left("template x web -f v.yaml,-"),
 		left("template x web -f " + server + "/none.yaml"), left("template x web -f " + server + "/index.yaml"), left("template x web --set-file a=" + server + "/none"),

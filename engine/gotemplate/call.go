@@ -73,7 +73,7 @@ func (s *Set) lookup(name string) *function {
 		return f
 	}
 	var f *function
-	if fn, ok := s.funcs[name]; ok {
+	if fn := s.funcs(name); fn != nil {
 		f = newFunction(fn)
 	} else if f = builtin(name); f == nil {
 		refuse("function " + name)
@@ -112,7 +112,7 @@ func (s *state) call(dot any, f *function, args []parse.Node, final any) any {
 	if f.direct != nil {
 		var err error
 		if result, err = f.direct(values); err != nil {
-			refuse(err.Error())
+			failed(err)
 		}
 	} else {
 		result = f.reflected(values)
@@ -227,7 +227,7 @@ func (f *function) reflected(args []any) any {
 	}
 	out := f.value.Call(in)
 	if len(out) == 2 && !out[1].IsNil() {
-		refuse(out[1].Interface().(error).Error())
+		failed(out[1].Interface().(error))
 	}
 	return fromReflect(out[0])
 }

@@ -161,7 +161,7 @@ func (t *tree) name() parse.Node {
 	case "block", "break", "continue", "define", "else", "end", "if", "range", "template", "with":
 		refuse("keyword")
 	}
-	if t.funcs[word] == nil {
+	if !t.known(word) {
 		refuse("no function " + word)
 	}
 	t.named = t.named || slices.Contains(t.look, word)

@@ -33,17 +33,18 @@ type Output interface {
 // one template at a time; functions may run templates of the same set meanwhile.
 type Set struct {
 	templates map[string]*parse.ListNode
-	funcs     map[string]any       // as given
+	funcs     func(string) any     // as given
 	known     map[string]*function // those of funcs and of the builtin ones that were used
 	members   map[memberKey]member // names that were looked up
 	strict    bool                 // a missing key is an error
 	idle      []*state             // for the next executions
 }
 
-// New returns an empty set. Functions hide builtin ones of the same name; they must
-// be what text/template accepts. Strict is its option missingkey=error, otherwise
-// missingkey=zero holds. The map is kept and must not change.
-func New(funcs map[string]any, strict bool) *Set {
+// New returns an empty set. Funcs returns a function by its name, nil when there is
+// none, and is asked once for each; functions hide builtin ones of the same name and
+// must be what text/template accepts. Strict is its option missingkey=error, otherwise
+// missingkey=zero holds.
+func New(funcs func(name string) any, strict bool) *Set {
 	return &Set{
 		templates: map[string]*parse.ListNode{},
 		funcs:     funcs,
@@ -53,18 +54,17 @@ func New(funcs map[string]any, strict bool) *Set {
 	}
 }
 
-// Clone returns a set with the same templates, to which others can be added. The
-// functions given replace those of the same name.
-func (s *Set) Clone(funcs map[string]any) *Set {
-	out := New(maps.Clone(s.funcs), s.strict)
-	maps.Copy(out.funcs, funcs)
+// Clone returns a set with the same templates, to which others can be added, and with
+// functions of its own.
+func (s *Set) Clone(funcs func(name string) any) *Set {
+	out := New(funcs, s.strict)
 	maps.Copy(out.templates, s.templates)
 	return out
 }
 
 // Share returns a set of the very same templates with functions of its own, for
 // another goroutine. To neither may templates be added then.
-func (s *Set) Share(funcs map[string]any) *Set {
+func (s *Set) Share(funcs func(name string) any) *Set {
 	out := New(funcs, s.strict)
 	out.templates = s.templates
 	return out
@@ -74,7 +74,7 @@ func (s *Set) Share(funcs map[string]any) *Set {
 // but an empty template does not replace another.
 func (s *Set) Add(name string, file *Parsed) error {
 	if own := file.Defines[name]; own != nil && !parse.IsEmptyTree(own) && !parse.IsEmptyTree(file.Root) {
-		return refusal{"file defines itself"}
+		return refusal{"file defines itself", nil}
 	}
 	for define, root := range file.Defines {
 		s.add(define, root)
@@ -94,7 +94,7 @@ func (s *Set) add(name string, root *parse.ListNode) {
 func (s *Set) Execute(out Output, name string, data any) error {
 	root := s.templates[name]
 	if root == nil {
-		return refusal{"no template " + name}
+		return refusal{"no template " + name, nil}
 	}
 	return s.ExecuteTree(out, root, data)
 }
@@ -110,9 +110,9 @@ func (s *Set) ExecuteTree(out Output, root *parse.ListNode, data any) (err error
 		case refusal:
 			err = r
 		case error:
-			err = refusal{r.Error()} // a function panicked
+			err = refusal{r.Error(), r} // a function panicked
 		default:
-			err = refusal{"panic in a function"}
+			err = refusal{"panic in a function", nil}
 		}
 	}()
 	st.list(data, root)
@@ -120,7 +120,10 @@ func (s *Set) ExecuteTree(out Output, root *parse.ListNode, data any) (err error
 }
 
 // refusal is the panic that ends an execution, and its error.
-type refusal struct{ why string }
+type refusal struct {
+	why   string
+	cause error // of a function, or nil
+}
 
 // Error says why, for those who look into it: users see text/template's error.
 func (r refusal) Error() string { return ErrRefused.Error() + ": " + r.why }
@@ -128,7 +131,13 @@ func (r refusal) Error() string { return ErrRefused.Error() + ": " + r.why }
 // Is makes every refusal ErrRefused.
 func (r refusal) Is(target error) bool { return target == ErrRefused }
 
-func refuse(why string) { panic(refusal{why}) }
+// Unwrap is the error of the function that failed, if one did.
+func (r refusal) Unwrap() error { return r.cause }
+
+func refuse(why string) { panic(refusal{why, nil}) }
+
+// failed refuses what a function returned an error for.
+func failed(err error) { panic(refusal{err.Error(), err}) }
 
 // state is one execution of one template.
 type state struct {

@@ -111,11 +111,11 @@ func render(text string, quick, strict bool) (out string, data map[string]any, e
 			err := set.Execute(&inner, name, data)
 			return inner.String(), err
 		}
-		parsed, err := NewParser(funcs).Parse([]byte(text))
+		parsed, err := NewParser(func(name string) bool { return funcs[name] != nil }).Parse([]byte(text))
 		if err != nil {
 			return "", nil, err
 		}
-		set = New(funcs, strict)
+		set = New(func(name string) any { return funcs[name] }, strict)
 		if err := set.Add("t", parsed); err != nil {
 			return "", nil, err
 		}

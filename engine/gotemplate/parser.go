@@ -1,9 +1,9 @@
 package gotemplate
 
 import (
-	"maps"
 	"strings"
 	"text/template/parse"
+	"unicode"
 )
 
 // Parsed is a parsed text. Nothing in it depends on the name of its file, so that
@@ -19,23 +19,35 @@ type Parsed struct {
 // what it is not certain of it leaves: to text/template/parse, and what that does not
 // accept is refused. It may be used by several goroutines.
 type Parser struct {
-	funcs map[string]any // only names matter
+	known func(string) bool
 	look  []string
 }
 
-// builtins are text/template's own functions.
-const builtins = "and call eq ge gt html index js le len lt ne not or print printf println slice urlquery"
+// isBuiltin reports whether a name is that of one of text/template's own functions.
+func isBuiltin(name string) bool {
+	switch name {
+	case "and", "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or", "print", "printf", "println", "slice", "urlquery":
+		return true
+	}
+	return false
+}
 
-// NewParser returns a parser that knows the functions given and the builtin ones, and
-// looks for some of them.
-func NewParser(funcs map[string]any, look ...string) *Parser {
-	all := maps.Clone(funcs)
-	for name := range strings.FieldsSeq(builtins) {
-		if _, ok := all[name]; !ok {
-			all[name] = true
+// NewParser returns a parser that knows the names of the functions given and of the
+// builtin ones, and looks for some of them.
+func NewParser(known func(name string) bool, look ...string) *Parser {
+	return &Parser{known: func(name string) bool { return isBuiltin(name) || known(name) }, look: look}
+}
+
+// named returns the functions of which the names are among the words of a text, for
+// text/template/parse.
+func (p *Parser) named(text string) map[string]any {
+	funcs := map[string]any{}
+	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+		if p.known(word) {
+			funcs[word] = true
 		}
 	}
-	return &Parser{funcs: all, look: look}
+	return funcs
 }
 
 // Parse parses a text, which must not change afterwards. Any error wraps ErrRefused.
@@ -45,9 +57,9 @@ func (p *Parser) Parse(data []byte) (*Parsed, error) {
 		return parsed, nil
 	}
 	const name = "\x00" // that no define has
-	trees, err := parse.Parse(name, text, "", "", p.funcs)
+	trees, err := parse.Parse(name, text, "", "", p.named(text))
 	if err != nil {
-		return nil, refusal{err.Error()}
+		return nil, refusal{err.Error(), nil}
 	}
 	parsed := &Parsed{Root: trees[name].Root, Defines: map[string]*parse.ListNode{}, Named: true}
 	for define, tree := range trees {
@@ -61,7 +73,7 @@ func (p *Parser) Parse(data []byte) (*Parsed, error) {
 // quick parses a text, given in both forms; false when it is not certain.
 func (p *Parser) quick(text string, data []byte) (parsed *Parsed, ok bool) {
 	t := &tree{
-		funcs:   p.funcs,
+		known:   p.known,
 		look:    p.look,
 		text:    text,
 		bytes:   data,
@@ -82,7 +94,7 @@ func (p *Parser) quick(text string, data []byte) (parsed *Parsed, ok bool) {
 
 // tree is the state of parsing one text. Its methods panic with a refusal.
 type tree struct {
-	funcs   map[string]any
+	known   func(string) bool
 	look    []string // for these functions
 	named   bool     // one of them was there
 	text    string
