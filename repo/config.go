@@ -64,6 +64,9 @@ func readConfig(name string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c, ok := plainConfig(string(data)); ok {
+		return c, nil
+	}
 	var c Config
 	if err := yaml.Unmarshal(data, &c); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)

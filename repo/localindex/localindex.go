@@ -8,12 +8,12 @@
 // [ErrDamaged]. It is never changed in place.
 //
 //	magic     8 bytes, the last one the format's number
-//	table at  8 bytes, length of header 4, CRC-32C of header 4 (little endian)
+//	table at  8 bytes, length of header 4, CRC-32 of header 4 (little endian)
 //	header    JSON of [Header]
 //	blocks    one for each chart: its texts (description and keywords, each once),
 //	          then its versions, newest first
-//	table     for each chart, by name: name, offset, length, CRC-32C of its block;
-//	          then the CRC-32C of the table, 4 bytes
+//	table     for each chart, by name: name, offset, length, CRC-32 of its block;
+//	          then the CRC-32 of the table, 4 bytes
 //
 // Numbers without a size are varints; strings have their length before them.
 package localindex
@@ -35,7 +35,7 @@ import (
 )
 
 // magic begins a file; a change of the format changes its last byte.
-const magic = "pkgindx\x01"
+const magic = "pkgindx\x02"
 
 // fixedSize is what stands before the header: magic, table offset, header length and
 // checksum.
@@ -263,9 +263,9 @@ func damaged(p place, err error) error {
 	return fmt.Errorf("chart %s: %w (%w)", p.name, ErrDamaged, err)
 }
 
-// checksum makes its table when it is first called: programs that read no index start
-// without it.
-func checksum(data []byte) uint32 { return crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)) }
+// checksum is gzip's, whose table is there already; making that of CRC-32C would take
+// longer than opening an index.
+func checksum(data []byte) uint32 { return crc32.ChecksumIEEE(data) }
 
 // decode reads a block into a list, which may be there already.
 func decode(p place, raw []byte, list []Entry) ([]Entry, error) {
