@@ -2,11 +2,11 @@
 // metadata, the values it is given, its dependencies and its values schema.
 //
 // The JSON of [Chart] is Helm's, so that releases stored by helm and by pkg hold the
-// same. Loading follows Helm's rules with a faster reader of values
-// (package plain) and with limits that name the offending entry. The rules for
-// values (coalescing, globals, null) and for dependencies (tags, conditions,
-// aliases, import-values) follow Helm 3.22 exactly; where the rule looks odd the
-// comment says so, since its oddity is visible in rendered output.
+// same. Loading follows Helm's rules with faster readers (packages plain and ignore)
+// and with limits that name the offending entry. The rules for values (coalescing,
+// globals, null) and for dependencies (tags, conditions, aliases, import-values) follow
+// Helm 3.22 exactly; where the rule looks odd the comment says so, since its oddity is
+// visible in rendered output.
 //
 // Nothing here changes its input unless the comment says so. Charts are not safe
 // for concurrent mutation; [Clone] gives an independent one.

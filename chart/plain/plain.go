@@ -2,11 +2,11 @@
 // literal and folded texts, quoted and plain scalars, flow collections on one line.
 // That is nearly all of what values files contain and templates render.
 //
-// What it is not certain of (anchors, tags, tabs, several documents, anything that
-// might be an error) it refuses, and the caller uses the full parser, which also
-// words the errors. What it accepts it reads exactly as sigs.k8s.io/yaml does when it
-// decodes into an interface: numbers are float64, yes and on are booleans, the last
-// of equal keys wins. The tests compare the two.
+// What it is not certain of (anchors, tags, tabs but in comments, several documents,
+// anything that might be an error) it refuses, and the caller uses the full parser,
+// which also words the errors. What it accepts it reads exactly as sigs.k8s.io/yaml does
+// when it decodes into an interface: numbers are float64, yes and on are booleans, the
+// last of equal keys wins. The tests compare the two.
 package plain
 
 import (
@@ -122,6 +122,7 @@ func readable(text string) bool {
 		switch c := text[i]; {
 		case c >= 0x80:
 			ascii = false
+		case c == '\t' && isComment(text, i):
 		case c < ' ' && c != '\n' || c == 0x7f:
 			return false
 		}
@@ -139,6 +140,13 @@ func readable(text string) bool {
 		}
 	}
 	return true
+}
+
+// isComment reports whether the line around an offset begins as a comment. It may be
+// part of a text, too.
+func isComment(text string, at int) bool {
+	line := text[strings.LastIndexByte(text[:at], '\n')+1 : at]
+	return strings.HasPrefix(strings.TrimLeft(line, " "), "#")
 }
 
 // rawLine returns the line at an offset and the offset after it.

@@ -56,6 +56,12 @@ func TestAccepted(t *testing.T) {
 		"a:\n- - 1\n  - 2\n-\n  - 3\n-\n",
 		"a: |\n  one\n   two\n\n  three\n\n\nb: |-\n  x\nc: |+\n  y\n\n",
 		"a: |\n  no newline at the end",
+		"a: |\n# nothing\nb: |-\n\n  \nc: >\n",
+		"a:\n  b: |\n  # nothing\n  c: >-\n\n# nothing\n  d: |\n    # text\n",
+		"a: >\n  one\n  two\n\n  three\n    four\n  five\n\n\n  six\n\n   seven\n\n",
+		"a: >-\n\n  one\n   two\n   three\n  four\nb: >+\n  x\n  y\n\n",
+		"a: :8080\nb: ::x\nc: [1]\nd:\n- :x\n",
+		"# a\ttab\na:\n  #\tb\n  b: |\n    # c\td\n    e\n",
 		"- x",
 		"a: 'it''s'\nb: \"a\\\"b\\n\"\nc: ''\n",
 		"a: 'over\n  lines\n\n  and more'\nb: \"over\n  lines\"\n",
@@ -79,7 +85,8 @@ func TestRefused(t *testing.T) {
 	for _, text := range []string{
 		"", "a", "a: &x 1\nb: *x\n", "a: !!str 1\n", "a:\tb\n", "a: 1\n---\nb: 2\n", "a: b: c\n", "a: 2001-12-14 21:59:43\n",
 		"a: @x\n", "1: x\n", "true: x\n", "a: .inf\n", "a: 'x\n", "a: \"\\x41\"\n", "<<: {a: 1}\n", "? a\n: b\n",
-		"a: [1,\n  2]\n", "a: 1\n  b: 2\n", "a:\n    b: 1\n  c: 2\n", " a: 1\nb: 2\n", "a: x\r\n", "a: [x y]\n",
+		"a: [1,\n  2]\n", "a: 1\n  b: 2\n", "a:\n    b: 1\n  c: 2\n", " a: 1\nb: 2\n", "a: x\r\n", "a: [x y]\n", "a: : b\n", "a: :\n", "a: |+\n\nb: 1\n",
+		"a: 'x\n  # y\t\n  z'\n", "a: \"\n  # y\tz\"\n",
 	} {
 		if got, ok := Values(text); ok {
 			t.Errorf("accepted %q as %v", text, got)
@@ -91,7 +98,7 @@ func TestRefused(t *testing.T) {
 func TestRandom(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	fragments := []string{
-		"a: ", "b:", "c", "'", "\"", "- ", "-", " ", "  ", "    ", "\n", "\n", "\n", "\n  ", "|\n", "|-\n", ">\n", "#x", " # y", "{", "}", "[", "]", ",", ": ", ":",
+		"a: ", "b:", "c", "'", "\"", "- ", "-", " ", "  ", "    ", "\n", "\n", "\n", "\n  ", "|\n", "|-\n", ">\n", ">-\n", "\n  \n", "#\t", "\n\n    x\n", "\n  x\n  y", "#x", " # y", "{", "}", "[", "]", ",", ": ", ":",
 		"1", "0", ".", "x", "yes", "null", "~", "---", "...", "\\n", "\\", "''", "ä", "*", "&", "!", "%", "@", "a:\n", "- b: 1\n", "  - ", "-1", "1.5", "e5", "_", "key: value\n", "  key: value\n",
 	}
 	accepted := 0

@@ -27,8 +27,12 @@ func (p *parser) value(rest string, indent int) any {
 			refuse()
 		}
 		return v
-	case '&', '*', '!', '%', '@', '`', '?', ':', ',', ']', '}', '#':
+	case '&', '*', '!', '%', '@', '`', '?', ',', ']', '}', '#':
 		refuse()
+	case ':':
+		if len(rest) == 1 || rest[1] == ' ' {
+			refuse()
+		}
 	case '-':
 		if isEntry(rest) {
 			refuse()
@@ -98,7 +102,11 @@ func fold(b *strings.Builder, blank int) {
 	if blank == 0 {
 		b.WriteByte(' ')
 	}
-	for range blank {
+	newlines(b, blank)
+}
+
+func newlines(b *strings.Builder, n int) {
+	for range n {
 		b.WriteByte('\n')
 	}
 }
@@ -155,6 +163,9 @@ func (p *parser) quoted(rest string, indent int) any {
 			b.WriteString(endOfLine(body, quote))
 		}
 		raw = b.String()
+	}
+	if strings.IndexByte(raw, '\t') >= 0 { // at an end of a line it would not count
+		refuse()
 	}
 	after := body[end+1:]
 	if trimmed := strings.TrimLeft(after, " "); trimmed != "" && (trimmed[0] != '#' || trimmed == after) {
@@ -229,13 +240,10 @@ func unquote(raw string, quote byte) string {
 	return b.String()
 }
 
-// literal reads a text after | or >. Folded texts are only skimmed, since their
-// rules are many.
+// literal reads a text after |, or after >, which folds lines: those that do not begin
+// with a space are joined.
 func (p *parser) literal(header string, indent int) any {
-	folded := header[0] == '>'
-	if folded && !p.skim {
-		refuse()
-	}
+	folds := false // between the last line and the next one, if that allows it
 	style, comment, _ := strings.Cut(header[1:], " ")
 	if comment = strings.TrimLeft(comment, " "); comment != "" && comment[0] != '#' {
 		refuse()
@@ -271,20 +279,27 @@ func (p *parser) literal(header string, indent int) any {
 			refuse()
 		}
 		if !p.skim {
-			for range breaks {
-				b.WriteByte('\n')
+			spaced := raw[column] == ' '
+			if folds && !spaced {
+				fold(&b, breaks-1)
+			} else {
+				newlines(&b, breaks)
 			}
+			folds = header[0] == '>' && !spaced
 			b.WriteString(raw[column:])
 		}
 		any, ended, breaks = true, after > p.next+len(raw), 1
 		p.next = after
 	}
-	if !any {
+	if !any && style == "+" {
 		refuse()
 	}
 	p.advance()
 	if p.skim {
 		return nil
+	}
+	if !any {
+		return ""
 	}
 	if !ended {
 		breaks--
@@ -295,9 +310,7 @@ func (p *parser) literal(header string, indent int) any {
 	case "-":
 		breaks = 0
 	}
-	for range breaks {
-		b.WriteByte('\n')
-	}
+	newlines(&b, breaks)
 	return b.String()
 }
 
