@@ -162,8 +162,8 @@ func (w *walker) walk(dir string, off bool) error {
 	return nil
 }
 
-// maxLinks bounds the symbolic links that are followed in one chart: a few of them, each
-// to a folder with two more, can make endless trees without a cycle.
+// maxLinks bounds the symbolic links that are followed in one chart: a few folders, each
+// with some links to the next one, make endless trees without a cycle.
 const maxLinks = 10000
 
 // follow returns the type of what a symbolic link leads to, also when that is outside
