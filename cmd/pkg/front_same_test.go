@@ -236,7 +236,7 @@ func frontCases(server, registry string) []frontCase {
 		calling("{{ mulf 1.5 3 }}", ""), calling("{{ (genCA `x` 1).Nope }}", "--debug"), calling("{{ genSignedCert }}", ""), calling("{{ toToml .Values }}", "--output-dir out"),
 		calling("{{ derivePassword 1 `long` `p` `u` `s` | fail }}", ""), left("template web --name-template 'x{{ divf 7 2 | floor }}'"),
 		left("template x web -f -"), left("template x web -f v.yaml -f /dev/stdin"), left("template x web --set-file a=-"), left("template x /dev/stdin"),
-		left("template x fails -f -"), left("template x web -f v.yaml,-"),
+		left("template x r/web --version 1.0.0 --repository-config /dev/stdin"), left("template x fails -f -"), left("template x web -f v.yaml,-"),
 		left("template x web -f " + server + "/none.yaml"), left("template x web -f " + server + "/index.yaml"), left("template x web --set-file a=" + server + "/none"),
 		left("template x web -f sops.yaml"), left("template x web -f age.yaml"), left("template x web -f armor.yaml"), left("template x web --set-file a=age.yaml"),
 		left("template x r/web"), left("template x r/web --version '^1'"), left("template x r/web --version 9.9"), left("template x r/web --version 'a b'"), left("template x r/none"),

@@ -88,8 +88,10 @@ func (a *app) resolveChart(ctx context.Context, ref string, src chartFlags, vals
 	if inside, ok := strings.CutPrefix(ref, bundleScheme); ok {
 		return a.resolveBundle(ctx, inside, src)
 	}
-	if err := rereadable(ref); err != nil {
-		return nil, err
+	for _, file := range []string{ref, a.repositoryConfig()} {
+		if err := rereadable(file); err != nil {
+			return nil, err
+		}
 	}
 	r := a.repositories()
 	req := a.request(src, ref)
