@@ -258,7 +258,7 @@ func TestCancelledRendering(t *testing.T) {
 
 func TestReleaseNames(t *testing.T) {
 	for name, ok := range map[string]bool{
-		"mysql": true, "my.sql-1": true, "": false, "Upper": false, "-x": false, "a_b": false,
+		"mysql": true, "my.sql-1": true, "": false, "Upper": false, "-x": false, "a_b": false, "x-": false, "a.b.c": true, "a..b": false, ".a": false, "a.": false, "a.-b": false, "a-.b": false, "0": true, "-": false, "a--b": true, "é": false, "a\n": false,
 		strings.Repeat("a", 53): true, strings.Repeat("a", 54): false,
 	} {
 		if err := engine.CheckReleaseName(name); (err == nil) != ok {

@@ -3,7 +3,7 @@ package engine
 import (
 	"bytes"
 	"fmt"
-	"regexp"
+	"strings"
 	"text/template"
 
 	"github.com/seed38700745/pkg/engine/funcs"
@@ -12,14 +12,31 @@ import (
 // maxReleaseName leaves room in 63 characters for what charts append (Helm's rule).
 const maxReleaseName = 53
 
-var releaseName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+// releaseName is the pattern of release names, for messages; isReleaseName knows it.
+const releaseName = `^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+
+// isReleaseName reports whether a name is made of labels with dots between: of letters,
+// digits and, inside, hyphens.
+func isReleaseName(name string) bool {
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for i := range len(label) {
+			if c := label[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+				return false
+			}
+		}
+	}
+	return true
+}
 
 // CheckReleaseName reports why a release cannot have this name, in Helm's words.
 func CheckReleaseName(name string) error {
 	if name == "" {
 		return fmt.Errorf("release name %q: no name provided", name)
 	}
-	if len(name) > maxReleaseName || !releaseName.MatchString(name) {
+	if len(name) > maxReleaseName || !isReleaseName(name) {
 		return fmt.Errorf("release name %q: invalid release name, must match regex %s and the length must not be longer than %d", name, releaseName, maxReleaseName)
 	}
 	return nil
