@@ -4,7 +4,6 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
-	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
 	"hash/adler32"
@@ -16,17 +15,6 @@ func encodeBase64(s string) string { return base64.StdEncoding.EncodeToString([]
 // decodeBase64 gives the error's text for what is no base64.
 func decodeBase64(s string) string {
 	data, err := base64.StdEncoding.DecodeString(s)
-	if err != nil {
-		return err.Error()
-	}
-	return string(data)
-}
-
-func encodeBase32(s string) string { return base32.StdEncoding.EncodeToString([]byte(s)) }
-
-// decodeBase32 gives the error's text for what is no base32.
-func decodeBase32(s string) string {
-	data, err := base32.StdEncoding.DecodeString(s)
 	if err != nil {
 		return err.Error()
 	}

@@ -24,10 +24,6 @@ func ofTexts(name string) any {
 		return abbrev
 	case "abbrevboth":
 		return abbrevBoth
-	case "b32dec":
-		return decodeBase32
-	case "b32enc":
-		return encodeBase32
 	case "b64dec":
 		return decodeBase64
 	case "b64enc":
@@ -342,12 +338,18 @@ func ofNumbers(name string) any {
 		return add
 	case "add1":
 		return func(v any) int64 { return toInt64(v) + 1 }
+	case "add1f":
+		return addOneFloat
+	case "addf":
+		return addFloats
 	case "atoi":
 		return func(s string) int { n, _ := strconv.Atoi(s); return n }
 	case "ceil":
 		return ceil
 	case "div":
 		return func(a, b any) int64 { return toInt64(a) / toInt64(b) }
+	case "divf":
+		return divFloats
 	case "float64":
 		return toFloat64
 	case "floor":
@@ -368,12 +370,16 @@ func ofNumbers(name string) any {
 		return func(a, b any) int64 { return toInt64(a) % toInt64(b) }
 	case "mul":
 		return mul
+	case "mulf":
+		return mulFloats
 	case "round":
 		return round
 	case "seq":
 		return seq
 	case "sub":
 		return func(a, b any) int64 { return toInt64(a) - toInt64(b) }
+	case "subf":
+		return subFloats
 	case "toDecimal":
 		return toDecimal
 	case "until":

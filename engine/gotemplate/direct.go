@@ -41,6 +41,10 @@ func direct(fn any) func(a []any) (any, error) {
 		return func(a []any) (any, error) { return f(a[0]), nil }
 	case func(any) []string:
 		return func(a []any) (any, error) { return f(a[0]), nil }
+	case func(any) (any, error):
+		return func(a []any) (any, error) { v, err := f(a[0]); return boxed(v), err }
+	case func(any) ([]any, error):
+		return func(a []any) (any, error) { return f(a[0]) }
 	case func(any, any) bool:
 		return func(a []any) (any, error) { return f(a[0], a[1]), nil }
 	case func(any, any) int64:
@@ -49,11 +53,19 @@ func direct(fn any) func(a []any) (any, error) {
 		return func(a []any) (any, error) { return boxed(f(a[0], a[1])), nil }
 	case func(any, any) []any:
 		return func(a []any) (any, error) { return f(a[0], a[1]), nil }
+	case func(any, any) ([]any, error):
+		return func(a []any) (any, error) { return f(a[0], a[1]) }
 	case func(any, any, bool) any:
 		return func(a []any) (any, error) { return boxed(f(a[0], a[1], a[2].(bool))), nil }
 	case func(any, ...any) any:
 		return func(a []any) (any, error) { return boxed(f(a[0], rest(a[1:])...)), nil }
 	case func(any, ...any) bool:
+		return func(a []any) (any, error) { return f(a[0], rest(a[1:])...), nil }
+	case func(any, ...any) int64:
+		return func(a []any) (any, error) { return f(a[0], rest(a[1:])...), nil }
+	case func(any, ...any) float64:
+		return func(a []any) (any, error) { return f(a[0], rest(a[1:])...), nil }
+	case func(any, ...any) []any:
 		return func(a []any) (any, error) { return f(a[0], rest(a[1:])...), nil }
 	case func(...any) any:
 		return func(a []any) (any, error) { return boxed(f(rest(a)...)), nil }
@@ -79,12 +91,18 @@ func direct(fn any) func(a []any) (any, error) {
 		return func(a []any) (any, error) { return f(a[0].(map[string]any), strs(a[1:])...), nil }
 	case func(map[string]any, ...map[string]any) any:
 		return func(a []any) (any, error) { return boxed(f(a[0].(map[string]any), tables(a[1:])...)), nil }
+	case func(map[string]any, ...map[string]any) (any, error):
+		return func(a []any) (any, error) { v, err := f(a[0].(map[string]any), tables(a[1:])...); return boxed(v), err }
+	case func(string, ...map[string]any) []any:
+		return func(a []any) (any, error) { return f(a[0].(string), tables(a[1:])...), nil }
 	case func(...map[string]any) []string:
 		return func(a []any) (any, error) { return f(tables(a)...), nil }
 	case func(map[string]any) []any:
 		return func(a []any) (any, error) { return f(a[0].(map[string]any)), nil }
 	case func(int) ([]int, error):
 		return func(a []any) (any, error) { return f(a[0].(int)) }
+	case func(int, int, int) ([]int, error):
+		return func(a []any) (any, error) { return f(a[0].(int), a[1].(int), a[2].(int)) }
 	case func(string, any) (any, error):
 		return func(a []any) (any, error) { v, err := f(a[0].(string), a[1]); return boxed(v), err }
 	}
@@ -106,6 +124,10 @@ func directText(fn any) func(a []any) (any, error) {
 		return func(a []any) (any, error) { return f(a[0].(string)), nil }
 	case func(string) []any:
 		return func(a []any) (any, error) { return f(a[0].(string)), nil }
+	case func(string) int:
+		return func(a []any) (any, error) { return f(a[0].(string)), nil }
+	case func(int) string:
+		return func(a []any) (any, error) { return f(a[0].(int)), nil }
 	case func(string, string) string:
 		return func(a []any) (any, error) { return f(a[0].(string), a[1].(string)), nil }
 	case func(string, string) bool:
@@ -118,6 +140,12 @@ func directText(fn any) func(a []any) (any, error) {
 		return func(a []any) (any, error) { return f(a[0].(string), a[1].(string)), nil }
 	case func(string, string, string) string:
 		return func(a []any) (any, error) { return f(a[0].(string), a[1].(string), a[2].(string)), nil }
+	case func(string, string, string) (string, error):
+		return func(a []any) (any, error) { return f(a[0].(string), a[1].(string), a[2].(string)) }
+	case func(string, string, int) string:
+		return func(a []any) (any, error) { return f(a[0].(string), a[1].(string), a[2].(int)), nil }
+	case func(string, string, int) []string:
+		return func(a []any) (any, error) { return f(a[0].(string), a[1].(string), a[2].(int)), nil }
 	case func(string, any) string:
 		return func(a []any) (any, error) { return f(a[0].(string), a[1]), nil }
 	case func(string, any) bool:
