@@ -149,8 +149,8 @@ func TestRandom(t *testing.T) {
 		if text := call(name, 0) + call(name, -1); text != "" {
 			t.Errorf("%s of nothing: %q", name, text)
 		}
-		if call(name, 20) == call(name, 20) {
-			t.Errorf("%s: twice the same", name)
+		if one, other := call(name, 20), call(name, 20); one == other {
+			t.Errorf("%s: twice %q", name, one)
 		}
 		for _, n := range []int{1, 55, 56, 57, 63, 64, 65, 200} {
 			if text := call(name, n); len(text) != n {
@@ -159,8 +159,9 @@ func TestRandom(t *testing.T) {
 		}
 	}
 	id := Lookup("uuidv4").(func() string)
-	if form := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`); !form.MatchString(id()) || id() == id() {
-		t.Errorf("uuidv4: %s", id())
+	form := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+	if one, other := id(), id(); !form.MatchString(one) || !form.MatchString(other) || one == other {
+		t.Errorf("uuidv4: %s, %s", one, other)
 	}
 	bytes, err := Lookup("randBytes").(func(int) (string, error))(20)
 	if data, decodeErr := base64.StdEncoding.DecodeString(bytes); err != nil || decodeErr != nil || len(data) != 20 {

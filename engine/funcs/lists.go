@@ -211,8 +211,8 @@ func concat(lists ...any) any {
 		if err != nil {
 			panic(fmt.Sprintf("Cannot concat type %s as list", reflect.TypeOf(list).Kind()))
 		}
-		for _, item := range l { // one by one for sprig's capacity
-			out = append(out, item)
+		for ; len(l) > 0; l = l[1:] { // one by one for sprig's capacity
+			out = append(out, l[0])
 		}
 	}
 	return out

@@ -9,9 +9,9 @@ import (
 	"text/template"
 	"time"
 
-	"github.com/Masterminds/sprig/v3"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed38700745/pkg/engine/funcs"
 	"github.com/seed38700745/pkg/engine/internal/chartutil"
 )
 
@@ -96,26 +96,32 @@ var tests = []string{
 	`{{ define "i" }}{{ .text }}{{ end }}{{ include "i" .Values }}|{{ include "i" .Values | upper }}|{{ include "i" .Values.nothing }}`, `{{ include "none" . }}`, `{{ define "e" }}{{ end }}{{ include "e" . | quote }}`, `{{ define "v" }}{{ . | quote }}{{ .x }}{{ end }}{{ $n := .Values.nothing }}{{ include "v" $n }}`,
 	`{{- /* comment */ -}} a {{- 1 -}} b`, `{{ "{{" }}`, "{{ `raw` }}", `{{ .Values.list | toJson | fromJson }}`, `{{ kindOf .Values }}{{ typeOf .Values }}{{ kindIs "map" .Values }}{{ typeIs "string" .Values.text }}{{ kindOf nil }}{{ kindOf .Values.nothing }}`,
 	`{{ now | kindOf }}`, `{{ regexMatch "a.c" .Values.text }}{{ regexReplaceAll "b" .Values.text "${0}x" }}{{ regexFind "[" "a" }}`, `{{ semverCompare ">=1" "1.2.3" }}{{ (semver "1.2.3").Minor }}`, `{{ slice .Values.list 1 2 }}`, `{{ splitList "," "a,b" }}{{ (split "," "a,b")._1 }}`,
+	`{{ max 1 .Values.int }}{{ min 3 "2" .Values.nothing }}{{ mul 2 3 4 }}{{ addf 0.1 0.2 }}{{ mulf 1.5 .Values.int }}{{ divf 1 0 }}`, `{{ plural "a" "b" 1 }}{{ plural "a" "b" .Values.int }}{{ plural "a" "b" "1" }}`, `{{ regexSplit "b" .Values.text -1 }}{{ regexFindAll "[a-c]" .Values.text 2 }}{{ mustRegexReplaceAll "b" .Values.text "x" }}{{ mustRegexFind "(" "" }}`,
+	`{{ pluck "a" .Values.table .Values.none }}{{ pluck "a" .Values.nothing }}`, `{{ mustMerge (dict "a" 1) .Values.table | toJson }}{{ mustMergeOverwrite .Values.none (dict "a" nil) }}{{ .Values.none | toJson }}`, `{{ mustFirst .Values.list }}{{ mustFirst .nillist }}|{{ (mustFirst .tables).n }}{{ mustLast .tables }}`, `{{ mustFirst nil }}`, `{{ mustFirst "x" }}`,
+	`{{ mustAppend .Values.list 1 }}{{ mustRest .nillist | toJson }}{{ mustUniq .ints }}{{ without .Values.list nil "x" }}{{ without .ints 1 }}`, `{{ mustRest .Values.text }}`, `{{ atoi "7" }}{{ atoi .Values.text }}{{ randNumeric 3 | len }}{{ randNumeric "3" }}`,
 	`{{ upper }}`, `{{ upper "a" "b" }}`, `{{ true | upper }}`, `{{ now.Year | kindOf }}`, `{{ list.x }}`, `{{ break }}`, `{{ if }}`, `{{ toJson . | len | print | not }}`, `{{ b64enc "x" | b64dec }}{{ b64dec "!" }}`, `{{ uniq .ints }}{{ has 1 .ints }}{{ without .Values.list "x" }}`,
 }
 
 // render runs a text with one of the engines.
 func render(text string, quick, strict bool) (out string, data map[string]any, err error) {
 	data = testData()
-	funcs := sprig.TxtFuncMap()
+	own := template.FuncMap{}
+	for _, name := range funcs.Names() {
+		own[name] = funcs.Lookup(name)
+	}
 	var buf bounded
 	if quick {
 		var set *Set
-		funcs["include"] = func(name string, data any) (string, error) {
+		own["include"] = func(name string, data any) (string, error) {
 			var inner bounded
 			err := set.Execute(&inner, name, data)
 			return inner.String(), err
 		}
-		parsed, err := NewParser(func(name string) bool { return funcs[name] != nil }).Parse([]byte(text))
+		parsed, err := NewParser(func(name string) bool { return own[name] != nil }).Parse([]byte(text))
 		if err != nil {
 			return "", nil, err
 		}
-		set = New(func(name string) any { return funcs[name] }, strict)
+		set = New(func(name string) any { return own[name] }, strict)
 		if err := set.Add("t", parsed); err != nil {
 			return "", nil, err
 		}
@@ -128,12 +134,12 @@ func render(text string, quick, strict bool) (out string, data map[string]any, e
 	} else {
 		set.Option("missingkey=zero")
 	}
-	funcs["include"] = func(name string, data any) (string, error) {
+	own["include"] = func(name string, data any) (string, error) {
 		var inner bounded
 		err := set.ExecuteTemplate(&inner, name, data)
 		return inner.String(), err
 	}
-	if _, err := set.Funcs(funcs).Parse(text); err != nil {
+	if _, err := set.Funcs(own).Parse(text); err != nil {
 		return "", nil, err
 	}
 	err = set.Execute(&buf, data)

@@ -4,9 +4,10 @@ import (
 	"testing"
 	"text/template/parse"
 
-	"github.com/Masterminds/sprig/v3"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/seed38700745/pkg/engine/funcs"
 )
 
 // sameNodes ignores what trees of the quick parser do not hold: positions, lines and
@@ -49,11 +50,7 @@ func compareTrees(t *testing.T, p *Parser, text string) (quick, full bool) {
 	return true, true
 }
 
-var sprigs = sprig.TxtFuncMap()
-
-func isKnown(name string) bool {
-	return sprigs[name] != nil || name == "include" || name == "toYaml"
-}
+func isKnown(name string) bool { return funcs.Lookup(name) != nil || name == "include" }
 
 // syntax are texts on which the rules of parsing turn.
 var syntax = []string{
