@@ -61,7 +61,7 @@ var tests = []string{
 	`{{ .Values.table.b.c }} {{ .Values.missing.x }}`, `{{ .Values.text.x }}`, `{{ (.Values.missing).x }}`, `{{ $x := .Values.nothing }}{{ $x.y }}|{{ $x }}`,
 	`{{ range .Values.list }}[{{ . }}]{{ else }}none{{ end }}`, `{{ range $i, $e := .Values.list }}{{ $i }}={{ $e }};{{ end }}`,
 	`{{ range $k, $v := .Values.table }}{{ $k }}={{ $v }};{{ end }}`, `{{ range .Values.list }}{{ .k }}{{ end }}`,
-	`{{ range 3 }}{{ . }}{{ end }}{{ range $i := 2 }}{{ $i }}{{ end }}`, `{{ range $i, $e := 2 }}{{ end }}`, `{{ range .Values.int64 }}{{ printf "%T" . }}{{ end }}`,
+	`{{ range 3 }}{{ . }}{{ end }}{{ range $i := 2 }}{{ $i }}{{ end }}`, `{{ range $i, $e := 2 }}{{ end }}`, `{{ range $i, $e := -2 }}{{ end }}`, `{{ range $i, $e := 0 }}{{ else }}e{{ end }}`, `{{ range -2 }}x{{ else }}e{{ end }}`, `{{ range .Values.int64 }}{{ printf "%T" . }}{{ end }}`,
 	`{{ range .Values.text }}{{ end }}`, `{{ range .Values.nothing }}x{{ else }}else{{ end }}`, `{{ range .Values.float }}{{ end }}`,
 	`{{ range $i, $e := .strings }}{{ $i }}{{ $e }}{{ end }}{{ range .ints }}{{ . }}{{ end }}{{ range $k, $v := .person.Labels }}{{ $k }}{{ $v }}{{ end }}`,
 	`{{ range .Values.list }}{{ if eq (toString .) "1" }}{{ break }}{{ end }}{{ . }}{{ end }}`, `{{ range .ints }}{{ if eq . 2 }}{{ continue }}{{ end }}{{ . }}{{ end }}`,

@@ -96,17 +96,9 @@ func (s *state) rangeOver(dot any, node *parse.RangeNode) jump {
 	case map[string]any:
 		loop.table(over)
 	case int:
-		for i := range over {
-			if loop.number(i) {
-				break
-			}
-		}
+		loop.numbers(int64(over), func(i int64) any { return int(i) })
 	case int64:
-		for i := range over {
-			if loop.number(i) {
-				break
-			}
-		}
+		loop.numbers(over, func(i int64) any { return i })
 	default:
 		loop.reflected(reflect.ValueOf(over))
 	}
@@ -148,12 +140,16 @@ func (l *loop) once(index, elem any) bool {
 	return j == jumpBreak
 }
 
-// number runs the body for one number of a range over numbers.
-func (l *loop) number(n any) bool {
+// numbers runs the body for the numbers below one; none below 0.
+func (l *loop) numbers(below int64, typed func(int64) any) {
 	if len(l.node.Pipe.Decl) > 1 {
 		refuse("range over a number with two variables")
 	}
-	return l.once(nil, n)
+	for i := range below {
+		if l.once(nil, typed(i)) {
+			return
+		}
+	}
 }
 
 // table runs the body for each entry, by key. What the body changes in the table is
