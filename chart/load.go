@@ -222,14 +222,21 @@ func addFile(c *Chart, f file) error {
 
 // parseValues reads a values.yaml.
 func parseValues(data []byte) (map[string]any, error) {
-	if vals, ok := plain.Values(asText(data)); ok {
-		return vals, nil
-	}
-	vals := map[string]any{}
-	if err := yaml.Unmarshal(data, &vals); err != nil {
+	vals, err := readValues(asText(data))
+	if err != nil {
 		return nil, fmt.Errorf("cannot load values.yaml: %w", err)
 	}
 	return vals, nil
+}
+
+// readValues reads a document as sigs.k8s.io/yaml does; nil when it holds nothing.
+func readValues(text string) (map[string]any, error) {
+	if vals, ok := plain.Values(text); ok {
+		return vals, nil
+	}
+	vals := map[string]any{}
+	err := yaml.Unmarshal([]byte(text), &vals)
+	return vals, err
 }
 
 // asText returns a file of a chart as text. The two share their bytes, which nothing ever

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"helm.sh/helm/v3/pkg/strvals"
-	"sigs.k8s.io/yaml"
 )
 
 // Values are what a user gives to a chart on a command line, by kind of source.
@@ -35,8 +34,8 @@ func (v Values) Merge() (map[string]any, error) {
 		if err != nil {
 			return nil, err
 		}
-		file := map[string]any{}
-		if err := yaml.Unmarshal(data, &file); err != nil {
+		file, err := readValues(string(data))
+		if err != nil {
 			return nil, fmt.Errorf("failed to parse %s: %w", name, err)
 		}
 		out = Overlay(out, file)

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/seed38700745/pkg/chart"
 	"github.com/seed38700745/pkg/repo/localindex"
 )
@@ -66,8 +64,8 @@ func (r *Resolver) bundledEntries() ([]bundledChart, error) {
 		if err != nil {
 			return nil, err
 		}
-		var md chart.Metadata
-		if err := yaml.Unmarshal(data, &md); err != nil {
+		md, err := chart.ParseMetadata(data)
+		if err != nil {
 			return nil, fmt.Errorf("chart %s/%s: %w", BundledName, d.Name(), err)
 		}
 		list = append(list, bundledChart{name: md.Name, dir: d.Name(), entry: localindex.Entry{
