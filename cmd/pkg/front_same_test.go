@@ -120,14 +120,48 @@ signature: []
 
 // TestFrontAnswersAsTheWhole runs command lines with pkg and with pkg-release, from the
 // same state: they must say the same, with the same exit code, and leave the same files.
-// Those that pkg runs itself are run where pkg-release is missing, too.
+// Those that pkg runs itself are run where pkg-release is missing.
 func TestFrontAnswersAsTheWhole(t *testing.T) {
 	front, full, alone := frontPrograms(t)
 	server := chartServer(t, "web", []string{"1.0.0", "1.1.0", "2.0.0-rc.1"}, nil)
 	registry := memoryRegistry(t)
-	top := t.TempDir()
-	state, work := filepath.Join(top, "state"), filepath.Join(top, "work")
-	files := strings.NewReplacer("SERVER", server.URL, "REGISTRY", registry).Replace(frontFiles)
+	state := frontState(t, full, server.URL, registry)
+	for _, c := range frontCases(server.URL, registry) {
+		t.Run(c.name()+" "+c.line, func(t *testing.T) {
+			t.Parallel()
+			work := filepath.Join(t.TempDir(), "work")
+			run := func(program string) (answer, map[string]string) {
+				return c.run(t, filepath.Join(filepath.Dir(program), c.name()), state, work)
+			}
+			program := front
+			if c.here {
+				program = alone
+			}
+			want, wantLeft := run(full)
+			got, left := run(program)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s: answers (-pkg-release +pkg):\n%s", c.before, diff)
+			}
+			if diff := cmp.Diff(wantLeft, left); diff != "" {
+				t.Errorf("%s: leaves (-pkg-release +pkg):\n%s", c.before, diff)
+			}
+			if c.here || c.asHelm {
+				return
+			}
+			const missing = "pkg-release is missing beside"
+			if got, _ := run(alone); !strings.Contains(got.Out+got.Err, missing) || strings.Contains(want.Out+want.Err, missing) {
+				t.Errorf("%s: pkg ran it itself:\n%s%s", c.before, got.Out, got.Err)
+			}
+		})
+	}
+}
+
+// frontState makes a folder with the charts, and below home the configuration of three
+// repositories and a cache that has two of a chart's three versions.
+func frontState(t *testing.T, pkg, server, registry string) string {
+	t.Helper()
+	state := t.TempDir()
+	files := strings.NewReplacer("SERVER", server, "REGISTRY", registry).Replace(frontFiles)
 	for _, f := range txtar.Parse([]byte(files)).Files {
 		name := filepath.Join(state, f.Name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, f.Data, 0o644)); err != nil {
@@ -135,54 +169,43 @@ func TestFrontAnswersAsTheWhole(t *testing.T) {
 		}
 	}
 	for _, line := range []string{
-		"repo add r " + server.URL, "repo add other http://127.0.0.1:1 --force-update", "repo add reg oci://" + registry + "/x",
-		"package web", "push web-1.0.0.tgz oci://" + registry + "/x",
+		"repo add r " + server, "repo add reg oci://" + registry + "/x", "package web", "push web-1.0.0.tgz oci://" + registry + "/x",
 		"template x r/web --version 1.0.0", "template x r/web --devel",
 	} {
-		if a := ask(t, full, state, filepath.Join(state, "home"), strings.Fields(line)...); a.Code != 0 && !strings.HasPrefix(line, "repo add other") {
+		if a := ask(t, pkg, state, filepath.Join(state, "home"), strings.Fields(line)...); a.Code != 0 {
 			t.Fatalf("pkg %s: %s", line, a.Err)
 		}
 	}
+	list, err := os.OpenFile(filepath.Join(state, "home", "repositories.yaml"), os.O_APPEND|os.O_WRONLY, 0)
+	if err == nil {
+		_, err = list.WriteString("- name: other\n  url: http://127.0.0.1:1\n") // where nobody answers
+		err = errors.Join(err, list.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state
+}
+
+// run runs the command line in a copy of the state, and lists the files that it leaves.
+func (c frontCase) run(t *testing.T, program, state, work string) (answer, map[string]string) {
+	t.Helper()
 	home := filepath.Join(work, "home")
 	env := append(os.Environ(), "HOME="+home, "PKG_CONFIG_HOME="+home+"/pkg", "PKG_CACHE_HOME="+home+"/pkgcache", "HELM_REPOSITORY_CONFIG="+home+"/repositories.yaml",
 		"HELM_REPOSITORY_CACHE="+home+"/repository", "HELM_REGISTRY_CONFIG="+home+"/registry.json", "KUBECONFIG=/dev/null", "GNUPGHOME="+home, "SOPS_AGE_KEY=", "XDG_CONFIG_HOME="+home)
-	run := func(program, before, line string) (a answer, left map[string]string) {
-		t.Helper()
-		reset := exec.Command("sh", "-c", `rm -rf "$1" && cp -a "$2" "$1" && mkdir -p "$1/home/pkg" && cd "$1" && eval "$3"`, "sh", work, state, before)
-		reset.Env = env
-		if out, err := reset.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", before, err, out)
-		}
-		cmd := exec.Command("sh", "-c", `printf 'a: 9\n' | "$0" `+line, program)
-		cmd.Dir = work
-		cmd.Env = env
-		var out, talk bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &talk
-		if err := cmd.Run(); cmd.ProcessState == nil {
-			t.Fatal(err)
-		}
-		return answer{logTime.ReplaceAllString(out.String(), ""), logTime.ReplaceAllString(talk.String(), ""), cmd.ProcessState.ExitCode()}, treeOf(t, work)
+	reset := exec.Command("sh", "-c", `rm -rf "$1" && cp -a "$2" "$1" && mkdir -p "$1/home/pkg" && cd "$1" && eval "$3"`, "sh", work, state, c.before)
+	reset.Env = env
+	if out, err := reset.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", c.before, err, out)
 	}
-	for _, c := range frontCases(server.URL, registry) {
-		want, wantLeft := run(filepath.Join(filepath.Dir(full), c.name()), c.before, c.line)
-		got, left := run(filepath.Join(filepath.Dir(front), c.name()), c.before, c.line)
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s: %s %s (-pkg-release +pkg):\n%s", c.before, c.name(), c.line, diff)
-		}
-		if diff := cmp.Diff(wantLeft, left); diff != "" {
-			t.Errorf("%s: %s %s leaves (-pkg-release +pkg):\n%s", c.before, c.name(), c.line, diff)
-		}
-		if strings.Contains(want.Out+want.Err, "is missing beside") {
-			t.Errorf("%s %s is no test: %s", c.name(), c.line, want.Err)
-		}
-		if c.asHelm {
-			continue
-		}
-		got, _ = run(alone, c.before, c.line)
-		if here := !strings.Contains(got.Out+got.Err, "pkg-release is missing beside"); here != c.here {
-			t.Errorf("%s: %s %s: in pkg itself: %v, want %v:\n%s%s", c.before, c.name(), c.line, here, c.here, got.Out, got.Err)
-		}
+	cmd := exec.Command("sh", "-c", `printf 'a: 9\n' | "$0" `+c.line, program)
+	cmd.Dir, cmd.Env = work, env
+	var out, talk bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &talk
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		t.Fatal(err)
 	}
+	return answer{logTime.ReplaceAllString(out.String(), ""), logTime.ReplaceAllString(talk.String(), ""), cmd.ProcessState.ExitCode()}, treeOf(t, work)
 }
 
 // logTime begins log lines.
