@@ -18,20 +18,6 @@ package funcs
 
 import "strings"
 
-// Lookup returns a function by its name, nil when there is none.
-func Lookup(name string) any {
-	if f := ofTexts(name); f != nil {
-		return f
-	}
-	if f := ofCollections(name); f != nil {
-		return f
-	}
-	if f := ofValues(name); f != nil {
-		return f
-	}
-	return heavy(name)
-}
-
 // Names are the names of all functions, in no order.
 func Names() []string { return strings.Fields(names) }
 

@@ -1,8 +1,6 @@
 package funcs
 
 import (
-	"fmt"
-
 	"github.com/mitchellh/copystructure"
 
 	"github.com/seed38700745/pkg/engine/internal/chartutil"
@@ -189,11 +187,3 @@ func copiedTable(table map[string]any) (map[string]any, bool) {
 	}
 	return out, true
 }
-
-// typeIsLike is true for a pointer to the type, too.
-func typeIsLike(name string, v any) bool {
-	t := typeOf(v)
-	return name == t || "*"+name == t
-}
-
-func typeOf(v any) string { return fmt.Sprintf("%T", v) }

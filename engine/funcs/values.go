@@ -1,6 +1,9 @@
 package funcs
 
-import "reflect"
+import (
+	"fmt"
+	"reflect"
+)
 
 // empty is true of nothing, false, zero, and of texts, lists and tables without
 // content; never of a struct.
@@ -82,3 +85,11 @@ func ternary(yes, no any, which bool) any {
 }
 
 func kindOf(v any) string { return reflect.ValueOf(v).Kind().String() }
+
+// typeIsLike is true for a pointer to the type, too.
+func typeIsLike(name string, v any) bool {
+	t := typeOf(v)
+	return name == t || "*"+name == t
+}
+
+func typeOf(v any) string { return fmt.Sprintf("%T", v) }

@@ -13,9 +13,23 @@ import (
 	"github.com/huandu/xstrings"
 )
 
-// The tables are switches: unlike a map they need not be built when a program starts.
-// Arguments often come in another order than Go's, so that the text comes last and
+// Lookup returns a function by its name, nil when there is none. Unlike a map the
+// switches below need not be built when a program starts, and are no slower.
+//
+// Arguments often come in another order than in Go, so that the text comes last and
 // can be piped in.
+func Lookup(name string) any {
+	if f := ofTexts(name); f != nil {
+		return f
+	}
+	if f := ofCollections(name); f != nil {
+		return f
+	}
+	if f := ofValues(name); f != nil {
+		return f
+	}
+	return heavy(name)
+}
 
 // ofTexts are the functions of texts, paths, URLs and regular expressions.
 func ofTexts(name string) any {
