@@ -18,37 +18,40 @@ import (
 
 // installOrder is the order of kinds in which Helm installs; other kinds follow,
 // alphabetically.
-var installOrder = rank(strings.Fields(`
+var installOrder = rank(`
 	PriorityClass Namespace NetworkPolicy ResourceQuota LimitRange PodSecurityPolicy
 	PodDisruptionBudget ServiceAccount Secret SecretList ConfigMap StorageClass
 	PersistentVolume PersistentVolumeClaim CustomResourceDefinition ClusterRole
 	ClusterRoleList ClusterRoleBinding ClusterRoleBindingList Role RoleList RoleBinding
 	RoleBindingList Service DaemonSet Pod ReplicationController ReplicaSet Deployment
-	HorizontalPodAutoscaler StatefulSet Job CronJob IngressClass Ingress APIService`))
+	HorizontalPodAutoscaler StatefulSet Job CronJob IngressClass Ingress APIService`)
 
 // uninstallOrder is Helm's order of removal, nearly but not quite the reverse.
-var uninstallOrder = rank(strings.Fields(`
+var uninstallOrder = rank(`
 	APIService Ingress IngressClass Service CronJob Job StatefulSet
 	HorizontalPodAutoscaler Deployment ReplicaSet ReplicationController Pod DaemonSet
 	RoleBindingList RoleBinding RoleList Role ClusterRoleBindingList ClusterRoleBinding
 	ClusterRoleList ClusterRole CustomResourceDefinition PersistentVolumeClaim
 	PersistentVolume StorageClass ConfigMap SecretList Secret ServiceAccount
 	PodDisruptionBudget PodSecurityPolicy LimitRange ResourceQuota NetworkPolicy
-	Namespace PriorityClass`))
+	Namespace PriorityClass`)
 
-func rank(kinds []string) map[string]int {
-	m := make(map[string]int, len(kinds))
-	for i, kind := range kinds {
-		m[kind] = i
-	}
-	return m
+// rank counts kinds, when it is first called: few programs need both orders.
+func rank(kinds string) func() map[string]int {
+	return sync.OnceValue(func() map[string]int {
+		m := map[string]int{}
+		for kind := range strings.FieldsSeq(kinds) {
+			m[kind] = len(m)
+		}
+		return m
+	})
 }
 
 // InstallsBefore reports whether kind a comes before kind b when installing.
-func InstallsBefore(a, b string) bool { return kindLess(installOrder, a, b) }
+func InstallsBefore(a, b string) bool { return kindLess(installOrder(), a, b) }
 
 // UninstallsBefore reports whether kind a comes before kind b when removing.
-func UninstallsBefore(a, b string) bool { return kindLess(uninstallOrder, a, b) }
+func UninstallsBefore(a, b string) bool { return kindLess(uninstallOrder(), a, b) }
 
 func kindLess(order map[string]int, a, b string) bool {
 	ia, oka := order[a]

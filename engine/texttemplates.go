@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"text/template"
 	"text/template/parse"
 
@@ -33,7 +34,7 @@ func newTextTemplates(r *run, c *chart.Chart, order []string) (*textTemplates, e
 	t.funcs = funcMap(r.functions(t), ownNames+" "+boundedNames)
 	t.set.Funcs(t.funcs)
 	for _, name := range order {
-		trees, err := parse.Parse(name, string(r.files[name].text), "", "", t.funcs, builtins)
+		trees, err := parse.Parse(name, string(r.files[name].text), "", "", t.funcs, builtins())
 		if err != nil {
 			return nil, r.parseError(c, name, err)
 		}
@@ -90,7 +91,7 @@ func (t *textTemplates) parseText(text string) (*parsedText, error) {
 	if parsed, ok := t.texts[text]; ok {
 		return parsed, nil
 	}
-	trees, err := parse.Parse(rootName, text, "", "", t.funcs, builtins)
+	trees, err := parse.Parse(rootName, text, "", "", t.funcs, builtins())
 	if err != nil {
 		return nil, fmt.Errorf("template: %w", trimTemplatePrefix(err))
 	}
@@ -107,10 +108,10 @@ func trimTemplatePrefix(err error) error {
 
 // builtins are text/template's own functions; the parser wants to know their names
 // only.
-var builtins = func() map[string]any {
+var builtins = sync.OnceValue(func() map[string]any {
 	m := map[string]any{}
 	for _, name := range strings.Fields("and call eq ge gt html index js le len lt ne not or print printf println slice urlquery") {
 		m[name] = true
 	}
 	return m
-}()
+})

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -79,6 +80,21 @@ func TestAccepted(t *testing.T) {
 			t.Errorf("refused %q", text)
 		}
 	}
+}
+
+func TestFloats(t *testing.T) {
+	pattern := regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`)
+	var try func(s string, more int)
+	try = func(s string, more int) {
+		if got, want := isFloat(s), pattern.MatchString(s); got != want {
+			t.Errorf("%q: %v, want %v", s, got, want)
+		}
+		for i := 0; more > 0 && i < len("+.09eEx"); i++ {
+			try(s+"+.09eEx"[i:i+1], more-1)
+		}
+	}
+	try("", 6)
+	try("-", 5)
 }
 
 func TestRefused(t *testing.T) {

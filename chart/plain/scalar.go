@@ -1,7 +1,6 @@
 package plain
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -314,8 +313,30 @@ func (p *parser) literal(header string, indent int) any {
 	return b.String()
 }
 
-// float is what YAML 1.1 of the full parser calls a float.
-var float = regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`)
+// isFloat reports whether a text is what YAML 1.1 of the full parser calls a float:
+// ^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$
+func isFloat(s string) bool {
+	const digits = "0123456789"
+	s = withoutSign(s)
+	rest := strings.TrimLeft(s, digits)
+	whole := len(rest) < len(s)
+	if fraction, ok := strings.CutPrefix(rest, "."); ok {
+		rest = strings.TrimLeft(fraction, digits)
+		if !whole && len(rest) == len(fraction) {
+			return false
+		}
+	} else if !whole {
+		return false
+	}
+	return rest == "" || rest[0]|0x20 == 'e' && isDigits(withoutSign(rest[1:]))
+}
+
+func withoutSign(s string) string {
+	if s != "" && (s[0] == '-' || s[0] == '+') {
+		return s[1:]
+	}
+	return s
+}
 
 // resolve gives an unquoted scalar its type, as the full parser and a trip through
 // JSON do.
@@ -390,7 +411,7 @@ func number(s string) (n float64, isText bool) {
 	if n, err := strconv.ParseUint(digits, 0, 64); err == nil {
 		return float64(n), false
 	}
-	if float.MatchString(digits) {
+	if isFloat(digits) {
 		if f, err := strconv.ParseFloat(digits, 64); err == nil {
 			return f, false
 		}
