@@ -70,13 +70,13 @@ func LoadArchiveFor(r io.Reader, vals map[string]any) (*Chart, error) {
 
 // readArchive unpacks into memory. Links are dropped as in Helm (a chart's files
 // are its regular files); everything that points outside is an error.
-func readArchive(r io.Reader) ([]file, error) {
+func readArchive(r io.Reader) ([]File, error) {
 	unzipped, err := gzip.NewReader(r)
 	if err != nil {
 		return nil, badArchive("not a gzip stream: %v", err)
 	}
 	defer unzipped.Close()
-	var files []file
+	var files []File
 	seen := map[string]bool{}
 	left := int64(MaxArchiveSize)
 	tr := tar.NewReader(unzipped)
@@ -116,7 +116,7 @@ func readArchive(r io.Reader) ([]file, error) {
 			return nil, badArchive("%q: truncated or corrupt: %v", hd.Name, err)
 		}
 		left -= int64(len(data))
-		files = append(files, file{name, bytes.TrimPrefix(data, utf8bom)})
+		files = append(files, File{name, bytes.TrimPrefix(data, utf8bom)})
 	}
 	if len(files) == 0 {
 		return nil, badArchive("no files in chart archive")

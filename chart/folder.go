@@ -49,7 +49,7 @@ type walker struct {
 	defaults map[string]any // what this holds
 
 	mu     sync.Mutex
-	files  []file
+	files  []File
 	failed int   // the first of the files that could not be read
 	err    error // its error
 	next   int   // the file to be read next
@@ -84,7 +84,7 @@ func (w *walker) load() error {
 func (w *walker) add(name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.files = append(w.files, file{Name: name})
+	w.files = append(w.files, File{Name: name})
 	if len(w.files) == parallelFiles {
 		for range runtime.GOMAXPROCS(0) - 1 {
 			w.wg.Go(w.read)

@@ -20,12 +20,6 @@ import (
 	"github.com/seed38700745/pkg/chart/plain"
 )
 
-// file is a file of a chart, its path relative to the chart's folder.
-type file struct {
-	Name string
-	Data []byte
-}
-
 var utf8bom = []byte{0xEF, 0xBB, 0xBF}
 
 // Load reads a chart from a directory or from a .tgz archive.
@@ -48,7 +42,7 @@ func LoadFor(name string, vals map[string]any) (*Chart, error) {
 // LoadFS reads a chart whose Chart.yaml is at the root of fsys. There is no
 // .helmignore handling: what is in an embedded tree is there on purpose.
 func LoadFS(fsys fs.FS) (*Chart, error) {
-	var files []file
+	var files []File
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -57,7 +51,7 @@ func LoadFS(fsys fs.FS) (*Chart, error) {
 		if err != nil {
 			return err
 		}
-		files = append(files, file{name, bytes.TrimPrefix(data, utf8bom)})
+		files = append(files, File{name, bytes.TrimPrefix(data, utf8bom)})
 		return nil
 	})
 	if err != nil {
@@ -73,9 +67,9 @@ type outset struct {
 	off      func(*Metadata) bool // whether it will be turned off; nil for no
 }
 
-// loadFiles makes a chart of its files; those below charts/ become its subcharts.
-// Rules and error texts are Helm's.
-func loadFiles(files []file, known outset) (*Chart, error) {
+// loadFiles makes a chart of its files, which it keeps; those below charts/ become its
+// subcharts. Rules and error texts are Helm's.
+func loadFiles(files []File, known outset) (*Chart, error) {
 	c, err := newChart(files, known)
 	if err != nil {
 		return nil, err
@@ -84,12 +78,11 @@ func loadFiles(files []file, known outset) (*Chart, error) {
 	return c, nil
 }
 
-func newChart(files []file, known outset) (*Chart, error) {
+func newChart(files []File, known outset) (*Chart, error) {
 	c := &Chart{Raw: make([]*File, len(files)), Values: known.defaults}
-	raw := make([]File, len(files))
-	for i, f := range files { // the other files need to know the API version
-		raw[i] = File{Name: f.Name, Data: f.Data}
-		c.Raw[i] = &raw[i]
+	for i := range files { // the other files need to know the API version
+		f := &files[i]
+		c.Raw[i] = f
 		if f.Name != ChartfileName {
 			continue
 		}
@@ -103,18 +96,18 @@ func newChart(files []file, known outset) (*Chart, error) {
 	}
 	off := known.off != nil && c.Metadata != nil && known.off(c.Metadata)
 	var values []byte // of a chart that is off
-	subcharts := map[string][]file{}
-	for i, f := range files {
+	subcharts := map[string][]File{}
+	for _, f := range c.Raw {
 		rest, below := strings.CutPrefix(f.Name, DependencyDir+"/")
 		switch {
 		case below && path.Ext(f.Name) != ".prov":
 			name, _, _ := strings.Cut(rest, "/")
-			subcharts[name] = append(subcharts[name], file{rest, f.Data})
+			subcharts[name] = append(subcharts[name], File{rest, f.Data})
 		case off && f.Name == ValuesfileName:
 			values = f.Data
 		case off && !bareFile(f.Name):
 		case strings.HasPrefix(f.Name, TemplatesDir+"/"):
-			c.Templates = append(c.Templates, &raw[i])
+			c.Templates = append(c.Templates, f)
 		default:
 			if err := addFile(c, f); err != nil {
 				return nil, err
@@ -150,7 +143,7 @@ const parallelCharts = 64 << 10
 
 // newSubcharts loads what is in charts/, in the order of the names there. The error is
 // that of the first one.
-func newSubcharts(c *Chart, files map[string][]file, off func(*Metadata) bool) ([]*Chart, error) {
+func newSubcharts(c *Chart, files map[string][]File, off func(*Metadata) bool) ([]*Chart, error) {
 	var names []string
 	size := 0
 	for name, files := range files {
@@ -188,7 +181,7 @@ func newSubcharts(c *Chart, files map[string][]file, off func(*Metadata) bool) (
 }
 
 // addFile takes in a file that is neither a template nor part of a subchart.
-func addFile(c *Chart, f file) error {
+func addFile(c *Chart, f *File) error {
 	switch f.Name {
 	case ChartfileName:
 	case ValuesfileName:
@@ -215,7 +208,7 @@ func addFile(c *Chart, f file) error {
 			return fmt.Errorf("cannot load requirements.yaml: %w", err)
 		}
 	default:
-		c.Files = append(c.Files, &File{Name: f.Name, Data: f.Data})
+		c.Files = append(c.Files, f)
 	}
 	return nil
 }
@@ -245,7 +238,7 @@ func asText(data []byte) string { return unsafe.String(unsafe.SliceData(data), l
 
 // addRequirements keeps the files that say in charts v1 what Chart.yaml and
 // Chart.lock say in v2.
-func addRequirements(c *Chart, f file, warning string) {
+func addRequirements(c *Chart, f *File, warning string) {
 	if c.Metadata == nil {
 		c.Metadata = &Metadata{}
 	}
@@ -253,11 +246,11 @@ func addRequirements(c *Chart, f file, warning string) {
 		log.Printf("Warning: %s", warning)
 		return
 	}
-	c.Files = append(c.Files, &File{Name: f.Name, Data: f.Data})
+	c.Files = append(c.Files, f)
 }
 
 // newSubchart loads what is under one name in charts/: a folder or an archive.
-func newSubchart(parent *Chart, name string, files []file, off func(*Metadata) bool) (*Chart, error) {
+func newSubchart(parent *Chart, name string, files []File, off func(*Metadata) bool) (*Chart, error) {
 	if path.Ext(name) == ".tgz" {
 		if files[0].Name != name {
 			return nil, fmt.Errorf("error unpacking subchart tar in %s: expected %s, got %s", parent.Name(), name, files[0].Name)
@@ -268,10 +261,10 @@ func newSubchart(parent *Chart, name string, files []file, off func(*Metadata) b
 		}
 		return newChart(unpacked, outset{off: off})
 	}
-	var own []file
+	own := files[:0]
 	for _, f := range files {
 		if _, rest, ok := strings.Cut(f.Name, "/"); ok {
-			own = append(own, file{rest, f.Data})
+			own = append(own, File{rest, f.Data})
 		}
 	}
 	return newChart(own, outset{off: off})
