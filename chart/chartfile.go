@@ -27,9 +27,9 @@ func ParseMetadata(data []byte) (*Metadata, error) {
 	return md, nil
 }
 
-// MetadataOf converts what package plain read, as decoding its JSON would. It is false
-// when that fails, and for what is unusual: null for a list's element is none of it,
-// a key of other case than Helm's is.
+// MetadataOf converts what package plain read as decoding its JSON would; null leaves a
+// field empty, and keys of others are passed over. It is false when a value is of another
+// type than its field, and when a key differs from a field's only in case.
 func MetadataOf(values map[string]any) (*Metadata, bool) {
 	c := converter{}
 	md := c.metadata(values)
