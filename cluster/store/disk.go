@@ -31,9 +31,14 @@ const (
 	// is seldom mapped anew. It uses no memory.
 	mmapSize = 64 << 20
 	// allocSize is by how much the file grows at a time. That much is taken
-	// from the file system at once: what frees space there (a deletion, the
-	// status of an evicted pod) finds room when it is full.
+	// from the file system at once.
 	allocSize = 4 << 20
+	// Room for what frees space is kept when the file system is full: writes
+	// that make objects, or make them larger, leave spareForUpdates, and those
+	// that change what is there (the status of an evicted pod) spareForDeletes.
+	// A deletion writes what stands beside the object in the tree, too.
+	spareForUpdates = 2 << 20
+	spareForDeletes = 1 << 20
 )
 
 // The names in the file; see DB.
@@ -50,7 +55,7 @@ type disk struct {
 	bolt     *bolt.DB
 	path     string
 	file     *os.File // bolt's
-	size     int64    // of the file, as far as it was allocated
+	size     int64    // what is taken from the file system; the file may be shorter
 	faulted  bool     // bolt must not be used any more: not even closed
 	created  bool     // by this process
 	start    int64    // the revision at Open
@@ -88,7 +93,6 @@ func openDisk(path string, noSync bool) (*disk, error) {
 		InitialMmapSize: mmapSize,
 		NoSync:          noSync,
 		NoGrowSync:      noSync,
-		NoStatistics:    true,
 	})
 	if err != nil {
 		return nil, err
@@ -96,7 +100,12 @@ func openDisk(path string, noSync bool) (*disk, error) {
 	d.bolt = b
 	b.AllocSize = allocSize
 	err = b.Update(d.begin)
-	d.allocate()
+	if err == nil {
+		var info os.FileInfo
+		if info, err = d.file.Stat(); err == nil {
+			_ = d.allocate(info.Size()) // may have holes; makeRoom tries again
+		}
+	}
 	if err == nil && d.created && !noSync {
 		err = syncFolder(filepath.Dir(path))
 	}
@@ -189,48 +198,90 @@ func (d *disk) commit(records map[place]record, revision int64) (err error) {
 	if revision+block/2 > reserved {
 		reserved = revision + block
 	}
-	if err := fill(tx, records, reserved); err != nil {
+	grows, err := fill(tx, records, reserved)
+	if err == nil {
+		err = d.makeRoom(tx, records, grows)
+	}
+	if err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
 	if err := tx.Commit(); err != nil {
 		return d.fail(err, id)
 	}
 	d.reserved = reserved
-	d.allocate()
 	return nil
 }
 
-// allocate takes what the file grew by from the file system, where it can: if
-// not, writes into it fail when their time comes, with ErrFull.
-func (d *disk) allocate() {
-	info, err := d.file.Stat()
-	if err != nil || info.Size() <= d.size {
-		return
+// makeRoom takes from the file system what records may need and what is to stay spare
+// then. Grows tells whether they make anything larger.
+func (d *disk) makeRoom(tx *bolt.Tx, records map[place]record, grows bool) error {
+	need, deletes := int64(0), true
+	for _, r := range records {
+		need += 2 * int64(len(r.data)) // with what stands beside it
+		deletes = deletes && r.data == nil
 	}
-	_ = unix.Fallocate(int(d.file.Fd()), 0, d.size, info.Size()-d.size)
-	d.size = info.Size()
+	switch {
+	case grows:
+		need += spareForUpdates
+	case !deletes:
+		need += spareForDeletes
+	default:
+		return nil
+	}
+	stats := d.bolt.Stats()
+	free := int64(stats.FreePageN+stats.PendingPageN) * int64(d.bolt.Info().PageSize)
+	missing := need - (d.size - tx.Size() + free)
+	if missing <= 0 {
+		return nil
+	}
+	err := d.allocate(max(missing, allocSize))
+	if noSpace(err) && missing < allocSize {
+		err = d.allocate(missing)
+	}
+	if noSpace(err) {
+		return d.full(err)
+	}
+	return nil // where allocating is not possible, writes fail when their time comes
 }
 
-func fill(tx *bolt.Tx, records map[place]record, reserved int64) error {
-	if err := putNumber(tx.Bucket(metaBucket), revisionKey, reserved); err != nil {
-		return err
+// allocate takes so many bytes more from the file system.
+func (d *disk) allocate(n int64) error {
+	err := unix.Fallocate(int(d.file.Fd()), unix.FALLOC_FL_KEEP_SIZE, d.size, n)
+	if err == nil {
+		d.size += n
 	}
+	return err
+}
+
+func (d *disk) full(err error) error {
+	return fmt.Errorf("%w: free some on the file system of %s, and writes go on: %w", ErrFull, filepath.Dir(d.path), err)
+}
+
+// fill puts records into the buckets, and tells whether any is new or became larger.
+func fill(tx *bolt.Tx, records map[place]record, reserved int64) (grows bool, err error) {
+	if err := putNumber(tx.Bucket(metaBucket), revisionKey, reserved); err != nil {
+		return false, err
+	}
+	const slack = 4 << 10 // by which a change of status may be larger
 	objects := tx.Bucket(objectsBucket)
 	for p, r := range records {
 		b, err := objects.CreateBucketIfNotExists([]byte(p.resource.String()))
 		if err != nil {
-			return err
+			return false, err
 		}
+		key := p.bytes()
 		if r.data == nil {
-			err = b.Delete(p.bytes())
+			err = b.Delete(key)
 		} else {
-			err = b.Put(p.bytes(), r.data)
+			before := b.Get(key)
+			grows = grows || before == nil || len(r.data) > len(before)+slack
+			err = b.Put(key, r.data)
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return grows, nil
 }
 
 // fail judges a failed commit. A full disk took nothing, and may have room
@@ -246,7 +297,7 @@ func (d *disk) fail(err error, id int) error {
 		err = errors.Join(err, viewErr)
 	}
 	if full && !landed {
-		return fmt.Errorf("%w: free some on the file system of %s, and writes go on: %w", ErrFull, filepath.Dir(d.path), err)
+		return d.full(err)
 	}
 	d.broken = fmt.Errorf("%w: %w", ErrBroken, err)
 	if full {
@@ -257,6 +308,9 @@ func (d *disk) fail(err error, id int) error {
 
 // noSpace recognises a full disk also where bbolt keeps only the text.
 func noSpace(err error) bool {
+	if err == nil {
+		return false
+	}
 	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
 		if errors.Is(err, e) || strings.Contains(err.Error(), e.Error()) {
 			return true

@@ -11,28 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed38700745/pkg/cluster/object"
 	"github.com/seed38700745/pkg/cluster/store"
 	"github.com/seed38700745/pkg/cluster/store/powercut"
 )
-
-// newDisk mounts a disk for the test, or skips it where that is impossible.
-func newDisk(t *testing.T, size int64) *powercut.Disk {
-	t.Helper()
-	d, err := powercut.New(t.TempDir(), size)
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skipf("no disk to cut the power of: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := d.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return d
-}
 
 // TestPowerCut cuts the power at seeded moments of a write load, and checks
 // that every acknowledged write is there afterwards.
@@ -41,7 +25,7 @@ func TestPowerCut(t *testing.T) {
 	if testing.Short() {
 		moments = 5
 	}
-	d := newDisk(t, 64<<20)
+	d := powercut.ForTest(t, 64<<20)
 	path := filepath.Join(d.Path(), "db")
 	acknowledged := 0
 	for seed := range uint64(moments) {
@@ -102,7 +86,7 @@ func empty(t *testing.T, path string) {
 // TestBrokenDisk has the disk fail under an open store: it must not
 // acknowledge anything durable any more, also not later.
 func TestBrokenDisk(t *testing.T) {
-	d := newDisk(t, 16<<20)
+	d := powercut.ForTest(t, 16<<20)
 	path := filepath.Join(d.Path(), "db")
 	db := openAt(t, path)
 	if _, err := db.Write(t.Context(), create("a", "kept", 1)); err != nil {
@@ -144,7 +128,7 @@ func TestBrokenDisk(t *testing.T) {
 // TestFullDisk fills the disk: writes that find no room fail and change
 // nothing, and go on when there is room again.
 func TestFullDisk(t *testing.T) {
-	d := newDisk(t, 16<<20)
+	d := powercut.ForTest(t, 16<<20)
 	filler := filepath.Join(d.Path(), "filler")
 	if err := os.WriteFile(filler, make([]byte, 6<<20), 0o600); err != nil {
 		t.Fatal(err)
@@ -207,5 +191,59 @@ func TestFullDisk(t *testing.T) {
 	}
 	if err := again.Close(); err != nil { // before the disk is unmounted
 		t.Fatal(err)
+	}
+}
+
+// TestSpareRoom fills the disk by writes and from elsewhere: what is there can be
+// changed and deleted, and what that frees can be used again.
+func TestSpareRoom(t *testing.T) {
+	d := powercut.ForTest(t, 16<<20)
+	db := openAt(t, filepath.Join(d.Path(), "db"))
+	write := func(verb store.Verb, n, size int) error {
+		q := create("a", fmt.Sprint(n), size)
+		q.Verb = verb
+		_, err := db.Write(t.Context(), q)
+		return err
+	}
+	const size = 40 << 10
+	written := 0
+	for ; written < 50; written++ {
+		if err := write(store.Create, written, size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	filler, err := os.Create(filepath.Join(d.Path(), "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer filler.Close()
+	for block := make([]byte, 1<<10); err == nil; {
+		_, err = filler.Write(block)
+	}
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	for ; written < 1000; written++ {
+		if err = write(store.Create, written, size); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, store.ErrFull) {
+		t.Fatalf("write %d: %v, want ErrFull at last", written, err)
+	}
+	for n := range written {
+		if err := write(store.Update, n, size+100); err != nil {
+			t.Fatalf("change %d of %d on a full disk: %v", n, written, err)
+		}
+	}
+	for n := range written - 5 {
+		if err := write(store.Delete, n, 0); err != nil {
+			t.Fatalf("deletion %d of %d on a full disk: %v", n, written, err)
+		}
+	}
+	for n := range written / 2 {
+		if err := write(store.Create, n, size); err != nil {
+			t.Fatalf("write %d where others were deleted: %v", n, err)
+		}
 	}
 }

@@ -204,18 +204,7 @@ func until(t testing.TB, what string, done func() bool) {
 // TestDiskFull wants uploads to a full disk refused both ways with nothing stored, reads to go
 // on, and uploads to go on when there is room again.
 func TestDiskFull(t *testing.T) {
-	disk, err := powercut.New(t.TempDir(), 16<<20)
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip("needs root, loop devices and mkfs.ext4: ", err)
-	}
-	t.Cleanup(func() {
-		if err := disk.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	disk := powercut.ForTest(t, 16<<20)
 	dir := disk.Path()
 	p := startProgram(t, os.Args[0], "--data", dir, "--allow-anonymous-push")
 	post := func(path, kind string, body []byte) (int, string) {

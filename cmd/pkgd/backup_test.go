@@ -148,15 +148,7 @@ func TestBackupRefusals(t *testing.T) {
 		goesOn(t, m)
 	}
 	t.Run("no space", func(t *testing.T) {
-		d, err := powercut.New(t.TempDir(), 4<<20)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() {
-			if err := d.Close(); err != nil {
-				t.Error(err)
-			}
-		}()
+		d := powercut.ForTest(t, 4<<20)
 		if err := os.WriteFile(filepath.Join(m.volume(t, "data"), "big"), random(t, 8<<20), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -225,19 +217,13 @@ func TestBackupRefusals(t *testing.T) {
 			t.Errorf("%s: the data folder was touched", name)
 		}
 	}
-	d, err := powercut.New(t.TempDir(), 4<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := powercut.ForTest(t, 4<<20)
 	small := *o
 	small.home = filepath.Join(d.Path(), "home")
 	small.env = append(slices.Clone(o.env), "PKG_HOME="+small.home)
 	small.fails(1, []string{file, "no space left"}, "cluster", "restore", file)
 	if entries, err := os.ReadDir(small.home); err != nil || len(entries) > 0 {
 		t.Errorf("a restore without space leaves %v (%v)", entries, err)
-	}
-	if err := d.Close(); err != nil {
-		t.Error(err)
 	}
 	restoreOver(t, m, file)
 }

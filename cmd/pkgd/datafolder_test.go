@@ -96,17 +96,11 @@ func TestDamagedStore(t *testing.T) {
 // newDisk is a file system of its own for a machine's data folder.
 func (m *machine) newDisk(t *testing.T, size int64) *powercut.Disk {
 	t.Helper()
-	d, err := powercut.New(t.TempDir(), size)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := powercut.ForTest(t, size)
 	t.Cleanup(func() {
 		if _, err := os.Stat(filepath.Join(m.home, "instance.json")); err == nil {
 			m.t = t
 			m.pkg("cluster", "delete", "--yes", "--volumes")
-		}
-		if err := d.Close(); err != nil {
-			t.Error(err)
 		}
 	})
 	m.home = filepath.Join(d.Path(), "home")

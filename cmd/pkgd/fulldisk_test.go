@@ -24,13 +24,7 @@ import (
 func diskful(t *testing.T, size int64) *machine {
 	t.Helper()
 	m := newMachine(t)
-	d, err := powercut.New(t.TempDir(), size)
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skipf("no disk to fill: %v", err)
-	}
+	d := powercut.ForTest(t, size)
 	home := m.home
 	m.home = filepath.Join(d.Path(), "home")
 	for i, e := range m.env {
@@ -45,9 +39,6 @@ func diskful(t *testing.T, size int64) *machine {
 		}
 		m.t = t
 		m.pkg("cluster", "delete", "--yes", "--volumes")
-		if err := d.Close(); err != nil {
-			t.Error(err)
-		}
 	})
 	return m
 }

@@ -264,18 +264,7 @@ func TestKill(t *testing.T) {
 }
 
 func TestPowerCut(t *testing.T) {
-	disk, err := powercut.New(t.TempDir(), 256<<20)
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip("needs root, loop devices and mkfs.ext4: ", err)
-	}
-	t.Cleanup(func() {
-		if err := disk.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	disk := powercut.ForTest(t, 256<<20)
 	for round, want := range []int{1, 50, 150} {
 		p := startProcess(t, disk.Path())
 		u := startUploaders(t, p.base, round+1, manyUploaders, want)

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,9 +31,27 @@ type Disk struct {
 	mount string
 }
 
-// New makes a file system of so many bytes in dir, which must be empty and
-// outlive the Disk, and mounts it there.
-func New(dir string, size int64) (*Disk, error) {
+// ForTest makes a file system of so many bytes and mounts it until the test and the
+// cleanups that it registers afterwards are done. Where that is impossible the test is
+// skipped; in CI it fails.
+func ForTest(t testing.TB, size int64) *Disk {
+	t.Helper()
+	d, err := newDisk(t.TempDir(), size)
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip("needs root, loop devices and mkfs.ext4: ", err)
+	}
+	t.Cleanup(func() {
+		if err := d.detach(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+func newDisk(dir string, size int64) (*Disk, error) {
 	d := &Disk{image: filepath.Join(dir, "disk.img"), mount: filepath.Join(dir, "mnt")}
 	if err := os.Mkdir(d.mount, 0o700); err != nil {
 		return nil, err
@@ -73,14 +92,14 @@ func (d *Disk) Cut() error {
 // Remount mounts anew, as after a restart; the journal is recovered. No file
 // may be open.
 func (d *Disk) Remount() error {
-	if err := d.Close(); err != nil {
+	if err := d.detach(); err != nil {
 		return err
 	}
 	return d.attach()
 }
 
-// Close unmounts. No file may be open.
-func (d *Disk) Close() error {
+// detach unmounts.
+func (d *Disk) detach() error {
 	if err := unix.Unmount(d.mount, 0); err != nil {
 		return fmt.Errorf("unmount %s: %w", d.mount, err)
 	}
