@@ -14,8 +14,28 @@ import (
 type compiler struct {
 	doc     any
 	draft   int
-	nodes   map[string]*node // by JSON pointer, escaped as in the document
+	nodes   map[string]*node // those that references are likely to name, by JSON pointer
 	pending []*reference
+}
+
+// place is where a subschema stands: under a keyword of another one, and there perhaps
+// under a name or number. It is nil for the whole document.
+type place struct {
+	up        *place
+	key, name string
+	named     bool
+}
+
+// String returns the place's JSON pointer, escaped as in the document.
+func (p *place) String() string {
+	if p == nil {
+		return ""
+	}
+	pointer := p.up.String() + "/" + escape(p.key)
+	if p.named {
+		pointer += "/" + escape(p.name)
+	}
+	return pointer
 }
 
 // localRef are the references that need no thought about URLs.
@@ -46,7 +66,9 @@ func (c *compiler) lookup(pointer string) (*node, error) {
 			return nil, unsupported("reference to nothing, #%s", pointer)
 		}
 	}
-	return c.node(at, pointer)
+	n, err := c.node(at, &place{key: pointer[1:]})
+	c.nodes[pointer] = n
+	return n, err
 }
 
 func escape(token string) string {
@@ -59,11 +81,40 @@ var foreign = []string{
 	"unevaluatedProperties", "unevaluatedItems", "contentSchema",
 }
 
+// groups of keywords that are read together.
+const (
+	annotations = 1 << iota
+	general
+	objects
+	arrays
+	scalars
+	combined
+)
+
+// groupOf returns the group of a keyword, 0 for one that is not known.
+func groupOf(key string) int {
+	switch key {
+	case "title", "description", "$comment", "contentMediaType", "contentEncoding", "readOnly", "writeOnly", "deprecated", "examples", "definitions", "$defs":
+		return annotations
+	case "$ref", "type", "const", "enum", "format":
+		return general
+	case "minProperties", "maxProperties", "required", "properties", "patternProperties", "additionalProperties", "propertyNames",
+		"dependencies", "dependentSchemas", "dependentRequired":
+		return objects
+	case "minItems", "maxItems", "uniqueItems", "items", "prefixItems", "additionalItems", "contains", "minContains", "maxContains":
+		return arrays
+	case "minLength", "maxLength", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf":
+		return scalars
+	case "allOf", "anyOf", "oneOf", "not", "if", "then", "else":
+		return combined
+	}
+	return 0
+}
+
 // node compiles one subschema.
-func (c *compiler) node(v any, at string) (*node, error) {
+func (c *compiler) node(v any, at *place) (*node, error) {
 	n := &node{}
 	n.clear()
-	c.nodes[at] = n
 	obj, ok := v.(map[string]any)
 	if !ok {
 		b, ok := v.(bool)
@@ -73,23 +124,29 @@ func (c *compiler) node(v any, at string) (*node, error) {
 		n.always = &b
 		return n, nil
 	}
-	if c.draft >= draft2019 {
-		for _, key := range foreign {
-			if _, ok := obj[key]; ok {
-				return nil, unsupported("keyword %s", key)
-			}
+	present := 0
+	for key := range obj {
+		group := groupOf(key)
+		if group == 0 && c.draft >= draft2019 && slices.Contains(foreign, key) {
+			return nil, unsupported("keyword %s", key)
 		}
+		present |= group
 	}
 	k := &keywords{compiler: c, obj: obj, at: at}
-	if at != "" {
+	if at != nil {
 		k.absent("$schema", "id", "$id")
 	}
-	k.annotations()
-	k.general(n)
-	k.object(n)
-	k.array(n)
-	k.scalar(n)
-	k.combined(n)
+	for _, g := range []struct {
+		group int
+		read  func(*keywords, *node)
+	}{
+		{annotations, (*keywords).annotations}, {general, (*keywords).general}, {objects, (*keywords).object},
+		{arrays, (*keywords).array}, {scalars, (*keywords).scalar}, {combined, (*keywords).combined},
+	} {
+		if present&g.group != 0 {
+			g.read(k, n)
+		}
+	}
 	if k.err != nil {
 		return nil, k.err
 	}
@@ -103,15 +160,12 @@ func (c *compiler) node(v any, at string) (*node, error) {
 
 // clear makes a node that accepts everything.
 func (n *node) clear() {
-	*n = node{
-		minProperties: -1, maxProperties: -1, minItems: -1, maxItems: -1,
-		minContains: -1, maxContains: -1, minLength: -1, maxLength: -1,
-	}
+	*n = node{objectRules: &noObjectRules, arrayRules: &noArrayRules, scalarRules: &noScalarRules, combinedRules: &noCombinedRules}
 }
 
 // isAdditional reports whether draft 4 allows a boolean at a place.
-func isAdditional(at string) bool {
-	return strings.HasSuffix(at, "/additionalProperties") || strings.HasSuffix(at, "/additionalItems")
+func isAdditional(at *place) bool {
+	return at != nil && !at.named && (at.key == "additionalProperties" || at.key == "additionalItems")
 }
 
 // keywords reads the keywords of one subschema. The first thing that the draft's
@@ -119,7 +173,7 @@ func isAdditional(at string) bool {
 type keywords struct {
 	*compiler
 	obj map[string]any
-	at  string
+	at  *place
 	err error
 }
 
@@ -143,7 +197,7 @@ func (k *keywords) from(draft int, key string) (any, bool) {
 	return v, ok && k.draft >= draft
 }
 
-func (k *keywords) annotations() {
+func (k *keywords) annotations(*node) {
 	for _, a := range []struct {
 		key   string
 		since int
@@ -169,8 +223,13 @@ func (k *keywords) annotations() {
 		}
 	}
 	for _, key := range []string{"definitions", "$defs"} {
-		if key == "definitions" || k.draft >= draft2019 {
-			k.schemas(key)
+		if key != "definitions" && k.draft < draft2019 {
+			continue
+		}
+		for name, n := range k.schemas(key) {
+			if k.at == nil {
+				k.nodes["/"+key+"/"+escape(name)] = n
+			}
 		}
 	}
 }
@@ -213,6 +272,9 @@ func (k *keywords) general(n *node) {
 var typeNames = []string{"null", "boolean", "number", "integer", "string", "array", "object"}
 
 func (k *keywords) types(v any) []string {
+	if name, ok := v.(string); ok && slices.Contains(typeNames, name) {
+		return []string{name}
+	}
 	list, ok := v.([]any)
 	if !ok {
 		list = []any{v}
@@ -235,6 +297,8 @@ func (k *keywords) types(v any) []string {
 }
 
 func (k *keywords) object(n *node) {
+	rules := noObjectRules
+	n.objectRules = &rules
 	n.minProperties, n.maxProperties = k.count("minProperties"), k.count("maxProperties")
 	if v, ok := k.obj["required"]; ok {
 		n.required = k.names("required", v)
@@ -273,7 +337,7 @@ func (k *keywords) dependencies(n *node) {
 			if list, isList := obj[name].([]any); isList && lists {
 				d.required = k.names(key, list)
 			} else if schemas {
-				d.node = k.child(obj[name], key, name)
+				d.node = k.under(obj[name], key, name)
 			} else {
 				k.refuse(key)
 			}
@@ -288,6 +352,8 @@ func (k *keywords) dependencies(n *node) {
 }
 
 func (k *keywords) array(n *node) {
+	rules := noArrayRules
+	n.arrayRules = &rules
 	n.minItems, n.maxItems = k.count("minItems"), k.count("maxItems")
 	n.unique = k.boolean("uniqueItems")
 	items, has := k.obj["items"]
@@ -325,6 +391,8 @@ func (k *keywords) array(n *node) {
 }
 
 func (k *keywords) scalar(n *node) {
+	rules := noScalarRules
+	n.scalarRules = &rules
 	n.minLength, n.maxLength = k.count("minLength"), k.count("maxLength")
 	if v, ok := k.obj["pattern"]; ok {
 		text, isText := v.(string)
@@ -356,6 +424,8 @@ func (k *keywords) scalar(n *node) {
 }
 
 func (k *keywords) combined(n *node) {
+	rules := noCombinedRules
+	n.combinedRules = &rules
 	n.allOf, n.anyOf, n.oneOf = k.list("allOf"), k.list("anyOf"), k.list("oneOf")
 	if _, ok := k.obj["not"]; ok {
 		n.not = k.schema("not")
@@ -371,15 +441,16 @@ func (k *keywords) combined(n *node) {
 }
 
 // schema compiles the subschema under a keyword.
-func (k *keywords) schema(key string) *node { return k.child(k.obj[key], key) }
+func (k *keywords) schema(key string) *node { return k.child(k.obj[key], &place{up: k.at, key: key}) }
 
-func (k *keywords) child(v any, path ...string) *node {
+// under compiles a subschema under a name or number below a keyword.
+func (k *keywords) under(v any, key, name string) *node {
+	return k.child(v, &place{up: k.at, key: key, name: name, named: true})
+}
+
+func (k *keywords) child(v any, at *place) *node {
 	if k.err != nil {
 		return nil
-	}
-	at := k.at
-	for _, token := range path {
-		at += "/" + escape(token)
 	}
 	n, err := k.node(v, at)
 	if err != nil {
@@ -401,7 +472,7 @@ func (k *keywords) schemas(key string) map[string]*node {
 	}
 	out := make(map[string]*node, len(obj))
 	for name, sub := range obj {
-		out[name] = k.child(sub, key, name)
+		out[name] = k.under(sub, key, name)
 	}
 	return out
 }
@@ -419,7 +490,7 @@ func (k *keywords) list(key string) []*node {
 	}
 	out := make([]*node, len(list))
 	for i, sub := range list {
-		out[i] = k.child(sub, key, strconv.Itoa(i))
+		out[i] = k.under(sub, key, strconv.Itoa(i))
 	}
 	return out
 }

@@ -20,6 +20,7 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"unsafe"
 )
 
 // ErrUnsupported is wrapped by everything that this package leaves to the library.
@@ -28,27 +29,23 @@ var ErrUnsupported = errors.New("outside of what this validator knows")
 // Schema is a compiled schema. It is safe for concurrent use.
 type Schema struct{ root *node }
 
-// Compile reads a schema. Every error wraps [ErrUnsupported]: also a malformed
+// Compile reads a schema, which must not change afterwards. Every error wraps [ErrUnsupported]: also a malformed
 // schema is for the library to name.
 func Compile(data []byte) (*Schema, error) {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	var doc any
-	if err := dec.Decode(&doc); err != nil {
-		return nil, unsupported("not JSON: %v", err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, unsupported("data after the schema")
+	doc, err := document(data)
+	if err != nil {
+		return nil, err
 	}
 	version, err := draftOf(doc)
 	if err != nil {
 		return nil, err
 	}
 	c := &compiler{doc: doc, draft: version, nodes: map[string]*node{}}
-	root, err := c.node(doc, "")
+	root, err := c.node(doc, nil)
 	if err != nil {
 		return nil, err
 	}
+	c.nodes[""] = root
 	// References may add nodes while we walk; compile until none is left.
 	for len(c.pending) > 0 {
 		ref := c.pending[0]
@@ -58,6 +55,22 @@ func Compile(data []byte) (*Schema, error) {
 		}
 	}
 	return &Schema{root: root}, nil
+}
+
+func document(data []byte) (any, error) {
+	if doc, ok := readJSON(unsafe.String(unsafe.SliceData(data), len(data))); ok {
+		return doc, nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	var doc any
+	if err := dec.Decode(&doc); err != nil {
+		return nil, unsupported("not JSON: %v", err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, unsupported("data after the schema")
+	}
+	return doc, nil
 }
 
 // Drafts, by year or number.
@@ -102,7 +115,8 @@ func unsupported(format string, args ...any) error {
 	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), ErrUnsupported)
 }
 
-// node is one compiled subschema. Absent keywords are nil, or -1 for counts.
+// node is one compiled subschema. Absent keywords are nil, or -1 for counts. Most schemas
+// have few of the rules; those without share one that asks for nothing.
 type node struct {
 	always *bool // the schemas true and false
 	ref    *reference
@@ -110,7 +124,15 @@ type node struct {
 	types    []string // in the library's order
 	constant *any
 	enum     []any
+	format   string // of those that the draft asserts
 
+	*objectRules
+	*arrayRules
+	*scalarRules
+	*combinedRules
+}
+
+type objectRules struct {
 	minProperties, maxProperties int
 	required                     []string
 	dependencies                 []dependency
@@ -119,7 +141,9 @@ type node struct {
 	additional                   *node
 	noAdditional                 bool // additionalProperties: false
 	propertyNames                *node
+}
 
+type arrayRules struct {
 	minItems, maxItems int
 	unique             bool
 	prefix             []*node // items as a list, or prefixItems
@@ -128,17 +152,28 @@ type node struct {
 	contains           *node
 	minContains        int
 	maxContains        int
+}
 
+type scalarRules struct {
 	minLength, maxLength int
 	pattern              *regexp.Regexp
 
 	minimum, maximum, above, below, multiple *number
+}
 
+type combinedRules struct {
 	not                   *node
 	allOf, anyOf, oneOf   []*node
 	when, then, otherwise *node
-	format                string // of those that the draft asserts
 }
+
+// Rules that ask for nothing; nobody changes them.
+var (
+	noObjectRules   = objectRules{minProperties: -1, maxProperties: -1}
+	noArrayRules    = arrayRules{minItems: -1, maxItems: -1, minContains: -1, maxContains: -1}
+	noScalarRules   = scalarRules{minLength: -1, maxLength: -1}
+	noCombinedRules = combinedRules{}
+)
 
 // reference is a $ref into the same document, resolved when all is compiled.
 type reference struct {

@@ -3,6 +3,7 @@ package gotemplate
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"text/template/parse"
 )
 
@@ -199,7 +200,7 @@ func (t *tree) fields(first string) []string {
 // maxDigits is how many digits certainly fit into an int64.
 const maxDigits = 18
 
-// number parses a decimal number with or without a fraction.
+// number parses a number, the usual decimal ones itself.
 func (t *tree) number() parse.Node {
 	from := t.pos
 	negative := t.at() == '-'
@@ -210,12 +211,20 @@ func (t *tree) number() parse.Node {
 	for isDigit(t.at()) {
 		t.pos++
 	}
-	if n := t.pos - digits; n == 0 || n > maxDigits || n > 1 && t.text[digits] == '0' {
-		refuse("unusual number")
+	whole := t.pos - digits
+	fraction := t.pos + 1
+	if t.at() == '.' {
+		for t.pos++; isDigit(t.at()); {
+			t.pos++
+		}
 	}
-	n := &parse.NumberNode{NodeType: parse.NodeNumber, IsFloat: true}
-	if t.at() != '.' {
-		n.Text = t.text[from:t.pos]
+	switch {
+	case whole == 0, whole > maxDigits, whole > 1 && t.text[digits] == '0',
+		t.pos == fraction, t.pos > fraction && negative, isWord(t.at()), t.at() == '.':
+		return t.rareNumber(from)
+	}
+	n := &parse.NumberNode{NodeType: parse.NodeNumber, IsFloat: true, Text: t.text[from:t.pos]}
+	if t.pos < fraction {
 		i, err := strconv.ParseInt(n.Text, 10, 64)
 		if err != nil {
 			refuse("unusual number")
@@ -226,20 +235,39 @@ func (t *tree) number() parse.Node {
 		}
 		return n
 	}
-	t.pos++
-	fraction := t.pos
-	for isDigit(t.at()) {
-		t.pos++
-	}
-	n.Text = t.text[from:t.pos]
 	f, err := strconv.ParseFloat(n.Text, 64)
-	if err != nil || negative || t.pos == fraction {
+	if err != nil {
 		refuse("unusual number")
 	}
 	n.Float64 = f
 	if float64(int64(f)) == f {
 		n.Int64, n.IsInt = int64(f), true
 		n.Uint64, n.IsUint = uint64(f), true
+	}
+	return n
+}
+
+// rareNumber leaves a number to text/template/parse: other bases, exponents.
+func (t *tree) rareNumber(from int) parse.Node {
+	for t.pos = from; t.pos < len(t.text); t.pos++ {
+		c := t.text[t.pos]
+		sign := (c == '-' || c == '+') && (t.pos == from || strings.IndexByte("eEpP", t.text[t.pos-1]) >= 0)
+		if !isWord(c) && c != '.' && !sign {
+			break
+		}
+	}
+	const name = "number"
+	trees, err := parse.Parse(name, "{{"+t.text[from:t.pos]+"}}", "", "")
+	if err != nil {
+		refuse("unusual number")
+	}
+	action, ok := trees[name].Root.Nodes[0].(*parse.ActionNode)
+	if !ok || len(action.Pipe.Cmds[0].Args) != 1 {
+		refuse("unusual number")
+	}
+	n, ok := action.Pipe.Cmds[0].Args[0].(*parse.NumberNode)
+	if !ok {
+		refuse("unusual number")
 	}
 	return n
 }

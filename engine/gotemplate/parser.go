@@ -4,6 +4,7 @@ import (
 	"strings"
 	"text/template/parse"
 	"unicode"
+	"unsafe"
 )
 
 // Parsed is a parsed text. Nothing in it depends on the name of its file, so that
@@ -52,7 +53,7 @@ func (p *Parser) named(text string) map[string]any {
 
 // Parse parses a text, which must not change afterwards. Any error wraps ErrRefused.
 func (p *Parser) Parse(data []byte) (*Parsed, error) {
-	text := string(data)
+	text := unsafe.String(unsafe.SliceData(data), len(data))
 	if parsed, ok := p.quick(text, data); ok {
 		return parsed, nil
 	}
