@@ -27,6 +27,9 @@ const (
 // ErrBadArchive is wrapped by every refusal of an archive's content.
 var ErrBadArchive = errors.New("bad chart archive")
 
+// sniffLength is how many bytes tell what kind of file it is.
+const sniffLength = 512
+
 var drivePath = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z]:/`) })
 
 // LoadArchiveFile reads a chart from a .tgz file.
@@ -39,7 +42,7 @@ func loadArchiveFile(name string, vals map[string]any) (*Chart, error) {
 	}
 	defer f.Close()
 	r := bufio.NewReader(f)
-	head, err := r.Peek(512)
+	head, err := r.Peek(sniffLength)
 	if err != nil && err != io.EOF {
 		return nil, fmt.Errorf("file '%s' cannot be read: %w", name, err)
 	}
