@@ -125,6 +125,9 @@ func (r *run) all(c *chart.Chart, set templates, order []string, docs *documents
 			if errors.As(context.Cause(r.ctx), &limit) {
 				return nil, limit
 			}
+			if errors.Is(err, gotemplate.ErrEndless) {
+				return nil, &TemplateError{Message: fmt.Sprintf("template: %s: %s", name, gotemplate.ErrEndless), File: name}
+			}
 			if errors.Is(err, gotemplate.ErrRefused) {
 				return nil, err
 			}

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"text/template"
 	"time"
 
 	"github.com/seed38700745/pkg/chart"
 	"github.com/seed38700745/pkg/engine/funcs"
+	"github.com/seed38700745/pkg/engine/internal/endless"
 )
 
 // Limits bound what a rendering may take, so that a template that loops for ever or
@@ -179,8 +181,20 @@ func (r *run) live(text string) (string, error) {
 	return text, nil
 }
 
+// printer is a function that makes a text of its arguments, if that comes to an end.
+func (r *run) printer(text func(...any) string) func(...any) (string, error) {
+	return func(args ...any) (string, error) {
+		for _, v := range args {
+			if err := endless.Check(v); err != nil {
+				return "", err
+			}
+		}
+		return r.live(text(args...))
+	}
+}
+
 // boundedNames are the functions that boundedFunc has.
-const boundedNames = "print printf println repeat until untilStep"
+const boundedNames = "html js print printf println repeat until untilStep urlquery"
 
 // boundedFunc returns a function whose result a template can make as large as it likes
 // with one call, or with one and a loop, such that it keeps to the limits; nil for
@@ -188,11 +202,19 @@ const boundedNames = "print printf println repeat until untilStep"
 func (r *run) boundedFunc(name string) any {
 	switch name {
 	case "print":
-		return func(args ...any) (string, error) { return r.live(fmt.Sprint(args...)) }
+		return r.printer(fmt.Sprint)
 	case "println":
-		return func(args ...any) (string, error) { return r.live(fmt.Sprintln(args...)) }
+		return r.printer(fmt.Sprintln)
+	case "html":
+		return r.printer(template.HTMLEscaper)
+	case "js":
+		return r.printer(template.JSEscaper)
+	case "urlquery":
+		return r.printer(template.URLQueryEscaper)
 	case "printf":
-		return func(format string, args ...any) (string, error) { return r.live(fmt.Sprintf(format, args...)) }
+		return func(format string, args ...any) (string, error) {
+			return r.printer(func(args ...any) string { return fmt.Sprintf(format, args...) })(args...)
+		}
 	case "until":
 		until := funcs.Lookup(name).(func(int) []int)
 		return func(count int) ([]int, error) {

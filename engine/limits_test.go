@@ -53,3 +53,50 @@ func TestLimits(t *testing.T) {
 		})
 	}
 }
+
+// TestEndlessValues makes a table that contains itself, and does to it what would follow
+// it for ever.
+func TestEndlessValues(t *testing.T) {
+	const endless = "a table or list contains itself, or nests more than 10000 levels deep"
+	for action, want := range map[string]string{
+		"{{ $d }}":                            "template: web/templates/a.yaml: cannot print a value: " + endless,
+		"{{ list $d }}":                       "cannot print a value: " + endless,
+		"{{ print $d }}":                      "error calling print: " + endless,
+		"{{ printf \"%v\" $d }}":              "error calling printf: " + endless,
+		"{{ println 1 $d }}":                  "error calling println: " + endless,
+		"{{ html $d }}":                       "error calling html: " + endless,
+		"{{ js $d }}":                         "error calling js: " + endless,
+		"{{ urlquery $d }}":                   "error calling urlquery: " + endless,
+		"{{ toString $d }}":                   "error calling toString: " + endless,
+		"{{ quote $d }}":                      "error calling quote: " + endless,
+		"{{ squote $d }}":                     "error calling squote: " + endless,
+		"{{ cat $d }}":                        "error calling cat: " + endless,
+		"{{ join \",\" (list $d) }}":          "error calling join: " + endless,
+		"{{ sortAlpha (list $d $d) }}":        "error calling sortAlpha: " + endless,
+		"{{ toDecimal $d }}":                  "error calling toDecimal: " + endless,
+		"{{ deepCopy $d }}":                   endless,
+		"{{ mustDeepCopy (list $d now) }}":    "error calling mustDeepCopy: " + endless,
+		"{{ $_ := mustMerge $d $d }}":         "error calling mustMerge: " + endless,
+		"{{ mustMergeOverwrite $d $d }}":      "error calling mustMergeOverwrite: " + endless,
+		"{{ merge $d $d }}":                   "",
+		"{{ toYaml $d }}{{ toJson $d }}":      "",
+		"{{ toYamlPretty $d }}":               "",
+		"{{ toToml $d }}":                     "",
+		"{{ eq (toPrettyJson $d) \"\" }}":     "",
+		"{{ has $d (list $d) }}{{ len $d }}":  "",
+		"{{ set (dict) \"x\" $d | len }}":     "",
+		"{{ keys $d }}{{ hasKey $d \"d\" }}":  "",
+		"{{ dig \"d\" \"d\" \"e\" \"\" $d }}": "",
+	} {
+		t.Run(action, func(t *testing.T) {
+			c := &chart.Chart{
+				Metadata:  &chart.Metadata{APIVersion: "v2", Name: "web", Version: "1.0.0"},
+				Templates: []*chart.File{{Name: "templates/a.yaml", Data: []byte(`# {{ $d := dict }}{{ $_ := set $d "d" $d }}` + action)}},
+			}
+			_, err := Render(t.Context(), Input{Chart: c})
+			if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+				t.Errorf("error %v, want %q", err, want)
+			}
+		})
+	}
+}

@@ -103,24 +103,30 @@ func quoteAll(names []string) string {
 }
 
 // grouped writes an integer as English does: 1,234.
-func grouped(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
+func grouped(n int) string { return withCommas(strconv.Itoa(n)) }
+
+// withCommas puts commas between the thousands of a decimal number.
+func withCommas(s string) string {
+	whole, fraction := s, ""
+	if point := strings.IndexByte(s, '.'); point >= 0 {
+		whole, fraction = s[:point], s[point:]
 	}
-	return s
+	for i := len(whole) - 3; i > strings.Count(whole, "-"); i -= 3 {
+		whole = whole[:i] + "," + whole[i:]
+	}
+	return whole + fraction
 }
 
-// decimal words a number; those with fractions or too large only the library can.
+// decimal words a number as the library golang.org/x/text does in English: 1,234.5, and
+// from a million on, and below a ten-thousandth, 1.5×10⁰⁶.
 func decimal(n *number) string {
-	if !n.IsInt() || n.Num().BitLen() > 40 || n.Sign() < 0 {
-		f, _ := n.Float64()
-		if text := strconv.FormatFloat(f, 'f', -1, 64); len(text) <= 6 {
-			return text
-		}
-		panic(unknown("a number to be worded"))
+	f, _ := n.Float64()
+	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(f, 'e', -1, 64), "e")
+	if e, err := strconv.Atoi(exponent); err == nil && e >= -4 && e < 6 {
+		return withCommas(strconv.FormatFloat(f, 'f', -1, 64))
 	}
-	return grouped(int(n.Num().Int64()))
+	raised := strings.NewReplacer("+", "", "-", "⁻", "0", "⁰", "1", "¹", "2", "²", "3", "³", "4", "⁴", "5", "⁵", "6", "⁶", "7", "⁷", "8", "⁸", "9", "⁹")
+	return mantissa + "×10" + raised.Replace(exponent)
 }
 
 // acceptsAll reports whether a format is one that nobody checks.

@@ -3,6 +3,7 @@ package schema_test
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"regexp"
 	"slices"
@@ -205,5 +206,34 @@ func TestRandom(t *testing.T) {
 	}
 	if sure < 2500 {
 		t.Errorf("only %d of 4000 random schemas were judged", sure)
+	}
+}
+
+// TestNumbersAreWorded compares how numbers of all sizes are worded.
+func TestNumbersAreWorded(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 7))
+	for range 3000 {
+		number := func() float64 {
+			f := (r.Float64() - 0.3) * math.Pow10(r.IntN(26)-8)
+			switch r.IntN(3) {
+			case 0:
+				f = math.Round(f)
+			case 1:
+				f = math.Round(f*100) / 100
+			}
+			return f
+		}
+		text, err := json.Marshal(map[string]any{"properties": map[string]any{"a": map[string]any{"minimum": number(), "exclusiveMaximum": number()}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, err := json.Marshal(map[string]any{"a": number()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, want, sure := verdict(t, string(text), string(values))
+		if !sure || got != want {
+			t.Fatalf("%s of %s (sure: %v)\nours:    %s\nlibrary: %s", values, text, sure, got, want)
+		}
 	}
 }

@@ -96,7 +96,9 @@ func (a answer) comparable() answer {
 		return strings.Join(names, ", ")
 	})
 	text = listedFaults.ReplaceAllStringFunc(text, func(list string) string {
-		return strings.Join(slices.Sorted(strings.Lines(list)), "")
+		faults := listedFault.FindAllString(list, -1)
+		slices.Sort(faults)
+		return strings.Join(faults, "")
 	})
 	return answer{address.ReplaceAllString(a.Out, "0x"), address.ReplaceAllString(text, "0x"), a.Code}
 }
@@ -118,8 +120,12 @@ func (a answer) warnings() map[string]bool {
 // listedProperties are those that a schema does not allow, in random order.
 var listedProperties = regexp.MustCompile(`'[^'\n]*'(, '[^'\n]*')+`)
 
-// listedFaults are those that a schema finds at several places, in random order.
-var listedFaults = regexp.MustCompile(`(?m)(^- at '[^\n]*\n){2,}`)
+// listedFaults are those that a schema finds at several places, in random order, each
+// with its causes below it.
+var (
+	listedFault  = regexp.MustCompile(`(?m)^- at '[^\n]*\n(  [^\n]*\n)*`)
+	listedFaults = regexp.MustCompile(`(?m)(^- at '[^\n]*\n(  [^\n]*\n)*){2,}`)
+)
 
 // TestRandomCharts compares charts that are drawn at random. By PKG_RANDOM_TIME=10m it
 // goes on for so long, by PKG_RANDOM_SEED=n it begins there; with that alone it looks

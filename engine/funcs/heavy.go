@@ -10,6 +10,8 @@ import (
 	"github.com/BurntSushi/toml"
 	"github.com/Masterminds/sprig/v3"
 	goyaml "sigs.k8s.io/yaml/goyaml.v3"
+
+	"github.com/seed38700745/pkg/engine/internal/endless"
 )
 
 // sprigs are all of sprig's functions, of which only the heavy ones are used.
@@ -33,6 +35,9 @@ func heavy(name string) any {
 
 // toYAMLPretty indents lists, too.
 func toYAMLPretty(v any) string {
+	if endless.Check(v) != nil {
+		return ""
+	}
 	var out bytes.Buffer
 	enc := goyaml.NewEncoder(&out)
 	enc.SetIndent(2)
@@ -43,6 +48,9 @@ func toYAMLPretty(v any) string {
 }
 
 func toTOML(v any) string {
+	if err := endless.Check(v); err != nil {
+		return err.Error()
+	}
 	var out bytes.Buffer
 	if err := toml.NewEncoder(&out).Encode(v); err != nil {
 		return err.Error()

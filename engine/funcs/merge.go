@@ -1,9 +1,12 @@
 package funcs
 
 import (
+	"cmp"
+
 	"dario.cat/mergo"
 
 	"github.com/seed38700745/pkg/engine/internal/chartutil"
+	"github.com/seed38700745/pkg/engine/internal/endless"
 )
 
 // The functions that merge tables change the first one and return it. merge fills in
@@ -41,14 +44,18 @@ func merged(table map[string]any, others []map[string]any, overwrite bool) (any,
 		if table == nil && other != nil {
 			table = map[string]any{}
 		}
-		if err := mergeInto(table, other, overwrite); err != nil {
+		if err := mergeInto(table, other, overwrite, endless.Levels); err != nil {
 			return nil, err
 		}
 	}
 	return table, nil
 }
 
-func mergeInto(dst, src map[string]any, overwrite bool) error {
+// mergeInto merges tables that nest at most so many levels.
+func mergeInto(dst, src map[string]any, overwrite bool, levels int) error {
+	if levels == 0 {
+		return endless.Err
+	}
 	var few [16]string
 	names := few[:0] // taken before, since dst may be a part of src
 	for key := range src {
@@ -74,7 +81,7 @@ func mergeInto(dst, src map[string]any, overwrite bool) error {
 		}
 		if from, ok := asTable(v); ok {
 			if into, ok := asTable(old); ok && into != nil {
-				if err := mergeInto(into, from, overwrite); err != nil {
+				if err := mergeInto(into, from, overwrite, levels-1); err != nil {
 					return err
 				}
 				if len(into) > 0 {
@@ -91,6 +98,9 @@ func mergeInto(dst, src map[string]any, overwrite bool) error {
 
 // mergeKey leaves one key to mergo.
 func mergeKey(dst, src map[string]any, key string, overwrite bool) error {
+	if err := cmp.Or(endless.Check(dst[key]), endless.Check(src[key])); err != nil {
+		return err
+	}
 	one := map[string]any{}
 	if old, ok := dst[key]; ok {
 		one[key] = old

@@ -2,7 +2,6 @@ package funcs
 
 import (
 	"encoding/json"
-	"fmt"
 	"math"
 	"reflect"
 	"strconv"
@@ -124,7 +123,7 @@ func toFloat64(v any) float64 {
 
 // toDecimal reads an octal number, 0 when it is none.
 func toDecimal(v any) int64 {
-	n, err := strconv.ParseInt(fmt.Sprint(v), 8, 64)
+	n, err := strconv.ParseInt(formatted(v), 8, 64)
 	if err != nil {
 		return 0
 	}

@@ -4,6 +4,7 @@ import (
 	"github.com/mitchellh/copystructure"
 
 	"github.com/seed38700745/pkg/engine/internal/chartutil"
+	"github.com/seed38700745/pkg/engine/internal/endless"
 )
 
 // dict makes a table of keys and values in turn; the last value may be missing.
@@ -131,23 +132,29 @@ func deepCopy(v any) any {
 }
 
 func mustDeepCopy(v any) (any, error) {
-	if out, ok := copied(v); ok {
+	if out, ok := copied(v, endless.Levels); ok {
 		return out, nil
+	}
+	if err := endless.Check(v); err != nil {
+		return nil, err
 	}
 	return copystructure.Copy(v)
 }
 
-// copied copies a tree of what YAML knows; false for a tree that has anything else,
-// or is nothing.
-func copied(v any) (any, bool) {
+// copied copies a tree of what YAML knows, of at most so many levels; false for a tree
+// that has anything else, or is nothing.
+func copied(v any, levels int) (any, bool) {
+	if levels < 0 {
+		return nil, false
+	}
 	switch v := v.(type) {
 	case string, bool, int, int64, float64:
 		return v, true
 	case map[string]any:
-		out, ok := copiedTable(v)
+		out, ok := copiedTable(v, levels-1)
 		return out, ok
 	case chartutil.Values:
-		out, ok := copiedTable(v)
+		out, ok := copiedTable(v, levels-1)
 		return chartutil.Values(out), ok
 	case []any:
 		if v == nil {
@@ -158,7 +165,7 @@ func copied(v any) (any, bool) {
 			if item == nil {
 				continue
 			}
-			c, ok := copied(item)
+			c, ok := copied(item, levels-1)
 			if !ok {
 				return nil, false
 			}
@@ -169,7 +176,7 @@ func copied(v any) (any, bool) {
 	return nil, false
 }
 
-func copiedTable(table map[string]any) (map[string]any, bool) {
+func copiedTable(table map[string]any, levels int) (map[string]any, bool) {
 	if table == nil {
 		return nil, true
 	}
@@ -179,7 +186,7 @@ func copiedTable(table map[string]any) (map[string]any, bool) {
 			out[key] = nil
 			continue
 		}
-		c, ok := copied(v)
+		c, ok := copied(v, levels)
 		if !ok {
 			return nil, false
 		}

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/seed38700745/pkg/engine/internal/endless"
 )
 
 // text is a value as templates print it, but bytes are a text.
@@ -27,6 +29,14 @@ func text(v any) string {
 	case fmt.Stringer:
 		return v.String()
 	}
+	return formatted(v)
+}
+
+// formatted is fmt's text of a value.
+func formatted(v any) string {
+	if err := endless.Check(v); err != nil {
+		panic(err)
+	}
 	return fmt.Sprint(v)
 }
 
@@ -36,7 +46,7 @@ func printed(v any) string {
 	case string, bool, int, int64, float64:
 		return text(v)
 	}
-	return fmt.Sprint(v)
+	return formatted(v)
 }
 
 // texts makes a list of texts of any list, without what is nil; a list of texts is

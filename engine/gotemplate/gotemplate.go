@@ -15,9 +15,12 @@ package gotemplate
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"text/template/parse"
+
+	"github.com/seed38700745/pkg/engine/internal/endless"
 )
 
 // ErrRefused says that text/template must render this; the output so far is void.
@@ -118,6 +121,10 @@ func (s *Set) ExecuteTree(out Output, root *parse.ListNode, data any) (err error
 	st.list(data, root)
 	return nil
 }
+
+// ErrEndless is wrapped by the refusal to print a value that contains itself. Nobody else
+// should try to.
+var ErrEndless = fmt.Errorf("cannot print a value: %w", endless.Err)
 
 // refusal is the panic that ends an execution, and its error.
 type refusal struct {

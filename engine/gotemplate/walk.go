@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"text/template"
 	"text/template/parse"
+
+	"github.com/seed38700745/pkg/engine/internal/endless"
 )
 
 // jump is how a list of nodes ended: at its end, or at break or continue.
@@ -260,7 +262,7 @@ func (s *state) print(v any) {
 		_, err = s.out.WriteString(strconv.FormatInt(v, 10))
 	case bool:
 		_, err = s.out.WriteString(strconv.FormatBool(v))
-	case float64, []any, map[string]any:
+	case float64:
 		_, err = fmt.Fprint(s.out, v)
 	case ref:
 		if text, ok := v.Addr().Interface().(fmt.Stringer); ok {
@@ -272,6 +274,9 @@ func (s *state) print(v any) {
 		switch reflect.TypeOf(v).Kind() {
 		case reflect.Pointer, reflect.Func, reflect.Chan:
 			refuse("printing a pointer")
+		}
+		if endless.Check(v) != nil {
+			failed(ErrEndless)
 		}
 		_, err = fmt.Fprint(s.out, v)
 	}
