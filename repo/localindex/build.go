@@ -87,6 +87,7 @@ func (w *writer) whole(source io.ReadSeeker) error {
 	var all struct {
 		APIVersion string               `json:"apiVersion"`
 		Entries    map[string][]*listed `json:"entries"`
+		Generated  time.Time            `json:"generated"` // has to be a time
 	}
 	if json.Unmarshal(data, &all) != nil {
 		all.APIVersion, all.Entries = "", nil

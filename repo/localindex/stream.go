@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"sigs.k8s.io/yaml"
 
@@ -69,7 +70,8 @@ func stream(source io.Reader, f func(name string, list []*listed) error) error {
 		return err
 	}
 	var head struct {
-		APIVersion string `json:"apiVersion"`
+		APIVersion string    `json:"apiVersion"`
+		Generated  time.Time `json:"generated"` // has to be a time
 	}
 	if err := yaml.Unmarshal([]byte(s.head.String()), &head); err != nil {
 		return err
@@ -108,7 +110,7 @@ func (s *splitter) line(line string) error {
 	indent := len(line) - len(content)
 	blank := content == "" || content == "\r"
 	switch {
-	case strings.HasPrefix(content, "\t"), indent == 0 && (strings.HasPrefix(line, "...") || line == "---" && s.head.Len() > 0):
+	case breaksInside(line), strings.HasPrefix(content, "\t"), indent == 0 && (strings.HasPrefix(line, "...") || line == "---" && s.head.Len() > 0):
 		return errNotPlain
 	case line == "---":
 		return nil
@@ -118,6 +120,9 @@ func (s *splitter) line(line string) error {
 		s.head.WriteString(line + "\n")
 		return nil
 	case blank || content[0] == '#' && s.item.Len() == 0:
+		if strings.ContainsFunc(line, unprintable) {
+			return errNotPlain
+		}
 		if s.item.Len() > 0 {
 			s.item.WriteString("\n" + line)
 			s.folds = -1
@@ -127,12 +132,25 @@ func (s *splitter) line(line string) error {
 	return s.nested(line, content, indent)
 }
 
+// breaksInside reports a line that to YAML is several.
+func breaksInside(line string) bool {
+	if i := strings.IndexByte(line, '\r'); i >= 0 && i < len(line)-1 {
+		return true
+	}
+	return strings.Contains(line, "\u0085") || strings.Contains(line, "\u2028") || strings.Contains(line, "\u2029")
+}
+
+// unprintable is true of what may not be in YAML, comments included; of some more, too.
+func unprintable(r rune) bool {
+	return r < ' ' && r != '\t' && r != '\r' || r >= 0x7f && r < 0xa0 || r == utf8.RuneError || r == 0xfeff
+}
+
 const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 // foreign reports a key that the full parser takes for one of ours, though it is
 // spelled otherwise.
 func foreign(key string) bool {
-	for _, ours := range []string{"entries", "apiVersion"} {
+	for _, ours := range []string{"entries", "apiVersion", "generated"} {
 		if key != ours && strings.EqualFold(key, ours) {
 			return true
 		}
@@ -251,17 +269,27 @@ func (s *splitter) beginChart(content string) error {
 		return errNotPlain
 	}
 	if !plainName(name) {
-		var unquoted string
-		if name == "" || name[0] != '"' && name[0] != '\'' || yaml.Unmarshal([]byte(name), &unquoted) != nil || unquoted == "" {
+		inner, quoted := unquote(name)
+		if !quoted {
 			return errNotPlain
 		}
-		name = unquoted
+		name = inner
 	}
 	if empty {
 		return s.emit(name, nil)
 	}
 	s.chart, s.dashes = name, -1
 	return nil
+}
+
+// unquote takes the quotes off a key that has nothing to be undone inside.
+func unquote(s string) (string, bool) {
+	n := len(s) - 1
+	if n < 2 || s[0] != '"' && s[0] != '\'' || s[n] != s[0] {
+		return "", false
+	}
+	inner := s[1:n]
+	return inner, !strings.ContainsAny(inner, "\"'\\") && !strings.ContainsFunc(inner, unprintable)
 }
 
 // plainName reports a key that stands for itself without quotes. Words that YAML takes
@@ -374,6 +402,8 @@ func streamJSON(r io.Reader, f func(name string, list []*listed) error) error {
 		switch key {
 		case "apiVersion":
 			err = d.Decode(&version)
+		case "generated":
+			err = d.Decode(&time.Time{})
 		case "entries":
 			if err := streamEntries(d, f); err != nil {
 				return err

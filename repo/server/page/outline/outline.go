@@ -50,8 +50,7 @@ func Read(values, schema []byte) (settings []Setting, err error) {
 	if err := goyaml.Unmarshal(values, &doc); err != nil {
 		return nil, fmt.Errorf("values.yaml: %w", err)
 	}
-	text := strings.ReplaceAll(string(values), "\r\n", "\n")
-	r := reader{lines: strings.Split(text, "\n"), schema: readSchema(schema)}
+	r := reader{lines: strings.Split(yamlBreaks.Replace(string(values)), "\n"), schema: readSchema(schema)}
 	r.params = readParams(r.lines)
 	root := r.schema.root()
 	if len(doc.Content) == 0 { // comments only
@@ -64,6 +63,9 @@ func Read(values, schema []byte) (settings []Setting, err error) {
 	r.mapping(doc.Content[0], root, "", 0, len(r.lines)+1)
 	return r.out, nil
 }
+
+// yamlBreaks makes newlines of everything that ends a line in YAML 1.1.
+var yamlBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
 
 type reader struct {
 	lines  []string

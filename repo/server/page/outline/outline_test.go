@@ -65,6 +65,8 @@ func TestRead(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
+	f.Add("\r\r?", "0")
+	f.Add("# a\r? b\u2028: c\u0085", "{}")
 	f.Add("# a\na: &x {b: [1, *y]}\n  # c\nd: |\n e", `{"properties":{"a":{"$ref":"#/properties/a"}}}`)
 	f.Add("a:\n  - b\n# @param a x\n", `{"$ref":"#/$defs/x","$defs":{"x":{"properties":{"y":{"$ref":"#"}}}}}`)
 	f.Fuzz(func(t *testing.T, values, schema string) {
