@@ -2,6 +2,7 @@ package chart
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/seed38700745/pkg/chart/semver"
@@ -107,7 +108,10 @@ func asksValues(c *Chart, vals map[string]any) bool {
 	return tagged || treeAsksValues(c, vals)
 }
 
-func treeAsksValues(c *Chart, vals map[string]any) bool {
+// treeAsksValues is asksValues for a part of the tree. Its charts may find their values
+// in any of several tables: Helm gives each chart the values of the top chart, with the
+// defaults of all charts on the way down added, as if they were the top's.
+func treeAsksValues(c *Chart, tables ...map[string]any) bool {
 	if _, tagged := c.Values["tags"]; tagged {
 		return true
 	}
@@ -116,17 +120,38 @@ func treeAsksValues(c *Chart, vals map[string]any) bool {
 			return true
 		}
 	}
+	tables = append(slices.Clip(tables), c.Values)
 	for _, sub := range c.Dependencies() {
-		if v, ok := vals[sub.Name()]; ok {
-			if _, isTable := v.(map[string]any); !isTable {
-				return true
+		below := slices.Clip(tables)
+		for _, name := range namesOf(sub, c.Metadata.Dependencies) {
+			for _, table := range tables {
+				v, ok := table[name]
+				if !ok {
+					continue
+				}
+				own, isTable := v.(map[string]any)
+				if !isTable {
+					return true
+				}
+				below = append(below, own)
 			}
 		}
-		if treeAsksValues(sub, vals) {
+		if treeAsksValues(sub, below...) {
 			return true
 		}
 	}
 	return false
+}
+
+// namesOf are the names that a subchart has or will get.
+func namesOf(sub *Chart, deps []*Dependency) []string {
+	names := []string{sub.Name()}
+	for _, d := range deps {
+		if d != nil && d.Alias != "" && d.Name == sub.Name() {
+			names = append(names, d.Alias)
+		}
+	}
+	return names
 }
 
 // declaredDependencies returns the vendored charts that Chart.yaml does not mention,

@@ -104,8 +104,11 @@ func (r maker) values(c *Chart, depth int) map[string]any {
 		out["tags"] = map[string]any{"a": r.one(2)}
 	}
 	for _, sub := range c.Dependencies() {
-		if r.one(3) {
+		switch {
+		case r.one(3):
 			out[sub.Name()] = r.values(sub, depth+1)
+		case r.one(80):
+			out[sub.Name()] = "no table"
 		}
 	}
 	return out
