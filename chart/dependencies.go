@@ -365,6 +365,9 @@ func importValues(c *Chart, warn Warn) error {
 				warn.printf("Warning: ImportValues missing table%s: %q is not a table", of, missing)
 				continue
 			}
+			if len(table) == 0 {
+				table = map[string]any{} // Helm shares only tables that have something, and others are merged into it
+			}
 			imported = MergeTables(imported, nest(parent, table), warn)
 		}
 		d.ImportValues = done

@@ -130,6 +130,53 @@ dependencies:
 	}
 }
 
+// TestImportedTablesAreNotMixed imports two tables to one place, the first one empty: the
+// other's keys must not get into it.
+func TestImportedTablesAreNotMixed(t *testing.T) {
+	c := load(t, files(
+		"Chart.yaml", `apiVersion: v2
+name: top
+version: 1.0.0
+dependencies:
+- {name: a, version: 1.x, import-values: [{child: empty, parent: here}]}
+- {name: b, version: 1.x, import-values: [{child: full, parent: here}]}
+`,
+		"charts/a/Chart.yaml", "apiVersion: v2\nname: a\nversion: 1.0.0\n",
+		"charts/a/values.yaml", "empty: {}\n",
+		"charts/b/Chart.yaml", "apiVersion: v2\nname: b\nversion: 1.0.0\n",
+		"charts/b/values.yaml", "full: {k: v}\n",
+	))
+	vals, err := chart.ProcessDependencies(c, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	global := map[string]any{}
+	want := map[string]any{
+		"a":    map[string]any{"empty": map[string]any{}, "global": global},
+		"b":    map[string]any{"full": map[string]any{"k": "v"}, "global": global},
+		"here": map[string]any{"k": "v"},
+	}
+	if diff := cmp.Diff(want, vals); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestNestedAliasMeetsDefaults has an alias deep down that a chart above has a value for,
+// which is no table: Helm takes the defaults of the charts above for the top's.
+func TestNestedAliasMeetsDefaults(t *testing.T) {
+	c := load(t, files(
+		"Chart.yaml", "apiVersion: v2\nname: top\nversion: 1.0.0\ndependencies: [{name: a, version: 1.x}]\n",
+		"charts/a/Chart.yaml", "apiVersion: v2\nname: a\nversion: 1.0.0\ndependencies: [{name: b, version: 1.x}]\n",
+		"charts/a/values.yaml", "other: 1\n",
+		"charts/a/charts/b/Chart.yaml", "apiVersion: v2\nname: b\nversion: 1.0.0\ndependencies: [{name: c, version: 1.x, alias: other}]\n",
+		"charts/a/charts/b/charts/c/Chart.yaml", "apiVersion: v2\nname: c\nversion: 1.0.0\n",
+	))
+	_, err := chart.ProcessDependencies(c, nil, nil)
+	if want := "type mismatch on other: %!t(float64=1)"; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
 // TestHelmignoreRules is Helm's reading of .helmignore, which is not git's.
 func TestHelmignoreRules(t *testing.T) {
 	all := []string{"README.md", "docs/README.md", "docs/a.txt", "a.txt", "deep/er/a.txt", "templates/x.yaml"}
