@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"text/template"
 	"text/template/parse"
+
+	"github.com/seed38700745/pkg/engine/internal/endless"
 )
 
 // builtin returns one of text/template's own functions; nil for those that are not
@@ -37,19 +39,33 @@ func builtin(name string) *function {
 	case "ge":
 		return &function{params: two, direct: func(a []any) (any, error) { return !less(a[0], a[1]), nil }}
 	case "html":
-		return newFunction(template.HTMLEscaper)
+		return newFunction(printing(template.HTMLEscaper))
 	case "js":
-		return newFunction(template.JSEscaper)
+		return newFunction(printing(template.JSEscaper))
 	case "urlquery":
-		return newFunction(template.URLQueryEscaper)
+		return newFunction(printing(template.URLQueryEscaper))
 	case "print":
-		return newFunction(fmt.Sprint)
+		return newFunction(printing(fmt.Sprint))
 	case "printf":
-		return newFunction(fmt.Sprintf)
+		return newFunction(func(format string, args ...any) string {
+			return printing(func(args ...any) string { return fmt.Sprintf(format, args...) })(args...)
+		})
 	case "println":
-		return newFunction(fmt.Sprintln)
+		return newFunction(printing(fmt.Sprintln))
 	}
 	return nil
+}
+
+// printing is a function that makes a text of its arguments, unless that has no end.
+func printing(text func(...any) string) func(...any) string {
+	return func(args ...any) string {
+		for _, v := range args {
+			if endless.Check(v) != nil {
+				failed(ErrEndless)
+			}
+		}
+		return text(args...)
+	}
 }
 
 // decide is and (ends false) and or (ends true): the first argument whose truth is

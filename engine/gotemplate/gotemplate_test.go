@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"maps"
+	"regexp"
 	"strings"
 	"testing"
 	"text/template"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/seed38700745/pkg/engine/funcs"
 	"github.com/seed38700745/pkg/engine/internal/chartutil"
+	"github.com/seed38700745/pkg/engine/internal/endless"
 )
 
 // person has methods with and without pointer receivers.
@@ -57,6 +59,7 @@ func testData() map[string]any {
 
 // tests are templates of all kinds; many fail.
 var tests = []string{
+	`{{ $d := dict }}{{ $_ := set $d "d" $d }}{{ $d }}`, `{{ $d := dict }}{{ $_ := set $d "d" $d }}{{ print $d }}`, `{{ $d := dict }}{{ $_ := set $d "d" $d }}{{ len $d }}{{ printf "%v" $d }}`,
 	`plain text`, `{{ .Values.text }}{{ .Values.missing }}{{ .Values.nothing }}|{{ .missing.deeper }}`,
 	`{{ .Values.table.b.c }} {{ .Values.missing.x }}`, `{{ .Values.text.x }}`, `{{ (.Values.missing).x }}`, `{{ $x := .Values.nothing }}{{ $x.y }}|{{ $x }}`,
 	`{{ range .Values.list }}[{{ . }}]{{ else }}none{{ end }}`, `{{ range $i, $e := .Values.list }}{{ $i }}={{ $e }};{{ end }}`,
@@ -167,6 +170,9 @@ func compare(t *testing.T, text string, strict bool) (refused, failed bool) {
 	if err != nil && !errors.Is(err, ErrRefused) {
 		t.Fatalf("%s\nerror %v is no refusal", text, err)
 	}
+	if errors.Is(err, endless.Err) {
+		return true, true // text/template would not come to an end
+	}
 	refused = err != nil
 	want, wantChanged, wantErr := render(text, false, strict)
 	if refused {
@@ -175,7 +181,7 @@ func compare(t *testing.T, text string, strict bool) (refused, failed bool) {
 	if wantErr != nil {
 		t.Fatalf("%s\nquick gives %q, text/template fails: %v", text, got, wantErr)
 	}
-	if got != want {
+	if address.ReplaceAllString(got, "0x") != address.ReplaceAllString(want, "0x") {
 		t.Fatalf("%s\nquick gives %q\ntext/template %q", text, got, want)
 	}
 	if len(changed) == 0 {
@@ -189,6 +195,9 @@ func compare(t *testing.T, text string, strict bool) (refused, failed bool) {
 	}
 	return false, false
 }
+
+// address is one that fmt prints of a table: each rendering has its own.
+var address = regexp.MustCompile("0x[0-9a-f]{8,}")
 
 // rare are the templates of tests that work but are left to text/template.
 var rare = []string{`{{ call`, `{{ eq .time`, `{{ .pointer }}`, `1i }}`, `{{ index .Values.text`}
