@@ -122,9 +122,7 @@ func newChart(files []File, known outset) (*Chart, error) {
 	}
 	below := func(*Metadata) bool { return true }
 	if !off {
-		s := newSwitches(c.Metadata, known.vals)
-		s.defaults = c.Values
-		below = s.off
+		below = newSwitches(c.Metadata, known.vals, c.Values).off
 	}
 	subs, err := newSubcharts(c, subcharts, below)
 	if err != nil {

@@ -19,12 +19,14 @@ type switches struct {
 	defaults map[string]any // the chart's own
 }
 
-// newSwitches returns a chart's switches; none if it has no conditions.
-func newSwitches(md *Metadata, vals map[string]any) switches {
-	if vals == nil || !slices.ContainsFunc(md.Dependencies, func(d *Dependency) bool { return d != nil && d.Condition != "" }) {
+// newSwitches returns a chart's switches; none if they certainly turn nothing off, as in
+// most charts.
+func newSwitches(md *Metadata, vals, defaults map[string]any) switches {
+	s := switches{deps: md.Dependencies, vals: vals, defaults: defaults}
+	if vals == nil || !slices.ContainsFunc(s.deps, func(d *Dependency) bool { return d != nil && s.turnOff(d.Condition) }) {
 		return switches{}
 	}
-	return switches{deps: md.Dependencies, vals: vals}
+	return s
 }
 
 // off reports whether it is certain that a subchart will be turned off, and that its own
@@ -142,7 +144,7 @@ func bareValues(data []byte, subs []*Chart) (map[string]any, error) {
 // earlySwitches reads the switches of the chart in a folder before its other files; none
 // if it is not in order, which whoever reads the whole chart will say.
 func (w *walker) earlySwitches() switches {
-	data, err := readFile(w.top, ChartfileName)
+	data, err := w.early(ChartfileName)
 	if err != nil {
 		return switches{}
 	}
@@ -150,28 +152,37 @@ func (w *walker) earlySwitches() switches {
 	if err != nil {
 		return switches{}
 	}
-	data, err = readFile(w.top, "requirements.yaml")
+	data, err = w.early("requirements.yaml")
 	if err == nil {
 		err = addRequired(md, data)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return switches{}
 	}
-	s := newSwitches(md, w.vals)
-	if s.deps == nil {
-		return s
+	if !slices.ContainsFunc(md.Dependencies, func(d *Dependency) bool { return d != nil && d.Condition != "" }) {
+		return switches{}
 	}
-	data, err = readFile(w.top, ValuesfileName)
+	var defaults map[string]any
+	data, err = w.early(ValuesfileName)
 	if err == nil {
-		s.defaults, err = parseValues(data)
+		defaults, err = parseValues(data)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return switches{}
 	}
 	w.mu.Lock()
-	w.values, w.defaults = data, s.defaults
+	w.values, w.defaults = data, defaults
 	w.mu.Unlock()
-	return s
+	return newSwitches(md, w.vals, defaults)
+}
+
+// early reads one of the chart's own files before its turn. One that .helmignore names is
+// not there.
+func (w *walker) early(name string) ([]byte, error) {
+	if w.rules.Ignore(name, false) {
+		return nil, fs.ErrNotExist
+	}
+	return readFile(w.top, name)
 }
 
 // turnedOff reports whether the subchart in a folder of charts/ will be turned off.

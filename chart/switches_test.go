@@ -160,6 +160,31 @@ func TestLoadFor(t *testing.T) {
 	}
 }
 
+// TestLoadForKeepsToHelmignore has the values that turn a subchart off in a file that
+// .helmignore names: it is as if it were not there.
+func TestLoadForKeepsToHelmignore(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		".helmignore":               "/values.yaml\n",
+		"Chart.yaml":                "apiVersion: v2\nname: top\nversion: 1.0.0\ndependencies:\n- {name: a, version: 1.x, condition: a.enabled}\n",
+		"values.yaml":               "a: {enabled: false}\n",
+		"charts/a/Chart.yaml":       "apiVersion: v2\nname: a\nversion: 1.0.0\n",
+		"charts/a/templates/a.yaml": "a: 1\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := LoadFor(dir, map[string]any{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := contents(c, ""), "a: 1 templates, map[]; "; got != want || c.Values != nil {
+		t.Errorf("%s and values %v, want %s and none", got, c.Values, want)
+	}
+}
+
 // contents says what the subcharts of a chart hold.
 func contents(c *Chart, path string) string {
 	text := ""

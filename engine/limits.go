@@ -181,15 +181,16 @@ func (r *run) live(text string) (string, error) {
 	return text, nil
 }
 
-// printer is a function that makes a text of its arguments, if that comes to an end.
+// printer is a function that makes a text of its arguments, if that comes to an end and
+// the run goes on.
 func (r *run) printer(text func(...any) string) func(...any) (string, error) {
+	printer := endless.Printer(text)
 	return func(args ...any) (string, error) {
-		for _, v := range args {
-			if err := endless.Check(v); err != nil {
-				return "", err
-			}
+		out, err := printer(args...)
+		if err != nil {
+			return "", err
 		}
-		return r.live(text(args...))
+		return r.live(out)
 	}
 }
 

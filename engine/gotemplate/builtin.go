@@ -39,33 +39,21 @@ func builtin(name string) *function {
 	case "ge":
 		return &function{params: two, direct: func(a []any) (any, error) { return !less(a[0], a[1]), nil }}
 	case "html":
-		return newFunction(printing(template.HTMLEscaper))
+		return newFunction(endless.Printer(template.HTMLEscaper))
 	case "js":
-		return newFunction(printing(template.JSEscaper))
+		return newFunction(endless.Printer(template.JSEscaper))
 	case "urlquery":
-		return newFunction(printing(template.URLQueryEscaper))
+		return newFunction(endless.Printer(template.URLQueryEscaper))
 	case "print":
-		return newFunction(printing(fmt.Sprint))
+		return newFunction(endless.Printer(fmt.Sprint))
 	case "printf":
-		return newFunction(func(format string, args ...any) string {
-			return printing(func(args ...any) string { return fmt.Sprintf(format, args...) })(args...)
+		return newFunction(func(format string, args ...any) (string, error) {
+			return endless.Printer(func(args ...any) string { return fmt.Sprintf(format, args...) })(args...)
 		})
 	case "println":
-		return newFunction(printing(fmt.Sprintln))
+		return newFunction(endless.Printer(fmt.Sprintln))
 	}
 	return nil
-}
-
-// printing is a function that makes a text of its arguments, unless that has no end.
-func printing(text func(...any) string) func(...any) string {
-	return func(args ...any) string {
-		for _, v := range args {
-			if endless.Check(v) != nil {
-				failed(ErrEndless)
-			}
-		}
-		return text(args...)
-	}
 }
 
 // decide is and (ends false) and or (ends true): the first argument whose truth is

@@ -22,6 +22,19 @@ func Check(v any) error {
 	return nil
 }
 
+// Printer is a function that makes a text of its arguments, or returns Err for those that
+// have no end.
+func Printer(text func(...any) string) func(...any) (string, error) {
+	return func(args ...any) (string, error) {
+		for _, v := range args {
+			if err := Check(v); err != nil {
+				return "", err
+			}
+		}
+		return text(args...), nil
+	}
+}
+
 // within reports whether so many levels are enough for a value.
 func within(v any, left int) bool {
 	switch v := v.(type) {
